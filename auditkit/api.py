@@ -1,0 +1,61 @@
+"""The Python way in: audit a live model on data at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from auditkit.engine.progress import Progress
+from auditkit.evidence.audit import Audit
+from auditkit.run import run_audit
+from auditkit.spec import AuditSpec, parse
+from auditkit.subject.load import load_data, load_model, splits_from
+from auditkit.subject.model import Model
+from auditkit.subject.subject import Subject
+
+__all__ = ["audit", "load_data", "load_model"]
+
+
+def audit(
+    model: Model | nn.Module | str | Path,
+    data: Any,
+    *,
+    label: str | None = None,
+    positive: str | None = None,
+    sensitive: Sequence[str] = (),
+    classes: Sequence[str] | None = None,
+    features: Sequence[str] | None = None,
+    name: str = "audit",
+    gates: Mapping[str, Any] | None = None,
+    out: str | Path = "reports",
+    quiet: bool = True,
+    **settings: Any,
+) -> Audit:
+    """Audit a model: one forward pass per row, every discipline, evidence under `out/<name>/<audit id>`.
+
+    model: a bundle's folder, a loaded `Model`, or any `torch.nn.Module` with logits as its output.
+    data: a mapping of split name (train, validation, test, or the name of an out-of-distribution set) to a table
+    (path, DataFrame, Arrow) or to a `Split`; anything else is taken as the test split.
+    label, positive, sensitive, classes, features: what the columns mean, where the model does not already say.
+    gates: metric → condition, as in `audit.yaml`. settings: any other setting of `audit.yaml` (seed, fairness, ...).
+
+    Raises InputError for wrong input, AuditError for an audit that could not finish.
+
+    >>> audit(net, {"train": train, "test": test}, label="y", sensitive=["sex"])  # doctest: +SKIP
+    """
+    columns = {
+        "label": label,
+        "positive": positive,
+        "sensitive": list(sensitive),
+        "classes": None if classes is None else list(classes),
+        "features": None if features is None else list(features),
+    }
+    content = {"name": name, "columns": columns, "gates": dict(gates or {}), **settings}
+    spec: AuditSpec = parse(content, AuditSpec, "audit")
+    loaded = load_model(model, classes=classes, features=features, device=spec.device)
+    splits, schema = splits_from(data, loaded, spec)
+    subject = Subject(name, loaded, tuple(splits), schema)
+    return run_audit(subject, spec, Path(out), Progress(quiet=quiet))

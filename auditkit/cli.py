@@ -1,0 +1,216 @@
+"""The command line: each command is a few lines over the public API.
+
+Exit codes: 0 all gates pass · 1 a gate failed · 2 the input is wrong · 3 the audit could not finish.
+Importing this module imports neither torch nor streamlit; each command imports what it needs.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from auditkit.errors import AuditError, InputError, nearest
+
+app = typer.Typer(
+    name="auditkit",
+    help="Audit a deep model before it is deployed: fairness, explanation, activations, out-of-distribution, energy.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the result.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for a machine to read.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the evidence goes.")] = Path("reports"),
+    no_open: Annotated[bool, typer.Option("--no-open", help="Leave the dashboard closed.")] = False,
+    sample: Annotated[Path | None, typer.Option(help="Also keep the reports in this folder.")] = None,
+    port: Annotated[int, typer.Option(help="Port of the dashboard.")] = 8501,
+    quiet: Quiet = False,
+) -> None:
+    """Train and audit both built-in subjects, write every report, and open the dashboard."""
+    from auditkit.demo import run_demo
+
+    run_demo(out, sample=sample, quiet=quiet)
+    if no_open:
+        print(f"\nSee it in the browser:  auditkit dashboard {out} --port {port}   →  http://127.0.0.1:{port}")
+    else:
+        dashboard(out, port=port)
+
+
+@app.command()
+def init(
+    model: Annotated[Path, typer.Option(help="A bundle's folder.")],
+    data: Annotated[Path, typer.Option(help="The table the model is to be judged on.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("audit.yaml"),
+) -> None:
+    """Look at a model and a data file and write a commented audit.yaml that runs as it is."""
+    from auditkit.starter import write_spec
+
+    for line in write_spec(model, data, out):
+        print(line)
+
+
+@app.command()
+def train(
+    target: Annotated[str, typer.Argument(help="A built-in subject (adult, digits) or a recipe.yaml.")],
+    out: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path("models"),
+    seed: Annotated[int | None, typer.Option(help="Seed of the training; the recipe's own when left out.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model from a recipe and keep it as a bundle."""
+    from auditkit.training.train import train_command
+
+    summary = train_command(target, out, seed=seed, quiet=quiet)
+    print("\n".join(f"{key}: {value}" for key, value in summary.items()))
+
+
+@app.command()
+def run(
+    audit: Annotated[Path, typer.Argument(metavar="AUDIT.yaml", help="What to audit and what to hold it to.")],
+    out: Annotated[Path, typer.Option(help="Where the evidence goes.")] = Path("reports"),
+    only: Annotated[str | None, typer.Option(help="Run only these analyses, separated by commas.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Audit a model: evidence, reports and a verdict."""
+    from auditkit.engine.progress import Progress
+    from auditkit.report import FORMATS, write_reports
+    from auditkit.run import run_audit
+    from auditkit.spec import load_spec
+    from auditkit.subject.load import load_subject
+    from auditkit.terminal import show_audit
+
+    spec = load_spec(audit)
+    if only:
+        spec = spec.model_copy(update={"analyses": _chosen(only, spec.analyses)})
+    progress = Progress(quiet=quiet or as_json)
+    subject = load_subject(spec, audit.resolve().parent)
+    finished = run_audit(subject, spec, out, progress)
+    write_reports(finished, finished.folder, FORMATS)
+    show_audit(finished, as_json=as_json)
+    raise typer.Exit(finished.exit_code)
+
+
+@app.command()
+def fairness(
+    table: Annotated[Path, typer.Argument(help="Predictions as CSV, TSV, Parquet or Arrow.")],
+    label: Annotated[str, typer.Option(help="Column of the true class.")],
+    prediction: Annotated[str, typer.Option(help="Column of the decision, or of a score with --threshold.")],
+    sensitive: Annotated[str, typer.Option(help="Columns that name groups, separated by commas.")],
+    score: Annotated[str | None, typer.Option(help="Column of the model's score.")] = None,
+    positive: Annotated[str | None, typer.Option(help="The class a person gains or is flagged by.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Decide by prediction >= this number.")] = None,
+    gates: Annotated[Path | None, typer.Option(help="YAML file of gates.")] = None,
+    minimum_group: Annotated[int, typer.Option(help="Rates over fewer rows are not judged.")] = 30,
+    confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
+    replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Keep the evidence in this folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a table of predictions for fairness. Needs no model and imports no torch."""
+    from auditkit.fairness.command import check_table
+
+    code = check_table(
+        table,
+        label=label,
+        prediction=prediction,
+        sensitive=[name.strip() for name in sensitive.split(",") if name.strip()],
+        score=score,
+        positive=positive,
+        threshold=threshold,
+        gates=gates,
+        minimum_group=minimum_group,
+        confidence=confidence,
+        replicates=replicates,
+        seed=seed,
+        out=out,
+        as_json=as_json,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished audit.")],
+    formats: Annotated[
+        str, typer.Option("--format", help="html, markdown, json, junit; separated by commas.")
+    ] = "html",
+    out: Annotated[Path | None, typer.Option(help="Another folder for the reports.")] = None,
+) -> None:
+    """Make reports from evidence, again or in another format."""
+    from auditkit.evidence.audit import open_audit
+    from auditkit.report import FORMATS, write_reports
+
+    for path in write_reports(open_audit(folder), out or folder, _chosen(formats, FORMATS)):
+        print(path)
+
+
+@app.command()
+def verify(folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished audit.")]) -> None:
+    """Check that the evidence is as the audit left it; names each file that was changed, removed or added."""
+    from auditkit.evidence.manifest import verify as verify_folder
+
+    found = verify_folder(folder)
+    for what, names in (("changed", found.changed), ("removed", found.removed), ("added", found.added)):
+        for name in names:
+            print(f"{what}: {name}")
+    print(f"{folder}: {found.files} files, " + ("all as the audit left them" if found.intact else "NOT as they were"))
+    raise typer.Exit(0 if found.intact else 1)
+
+
+@app.command()
+def dashboard(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the audits are.")] = Path("reports"),
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8501,
+    address: Annotated[str, typer.Option(help="Address to listen on; this machine only unless told otherwise.")] = (
+        "127.0.0.1"
+    ),
+) -> None:
+    """Explore audits in the browser."""
+    from dashboard.serve import serve
+
+    raise typer.Exit(serve(folder, port=port, address=address))
+
+
+def _chosen(text: str, known: Sequence[str]) -> list[str]:
+    """Names separated by commas, each of which must be known."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise InputError(f"{name!r} is not one of them; {nearest(name, known)}")
+    if not names:
+        raise InputError(f"name at least one of {', '.join(known)}")
+    return names
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command; wrong input and unfinished audits are told in one sentence."""
+    try:
+        result: Any = app(args=arguments, standalone_mode=True)
+    except InputError as problem:
+        _stop(2, str(problem))
+    except AuditError as problem:
+        if os.environ.get("AUDITKIT_TRACEBACK"):
+            raise
+        _stop(3, str(problem))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(3)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+def _stop(code: int, sentence: str) -> NoReturn:
+    if "--json" in sys.argv:
+        print(json.dumps({"error": sentence, "exit_code": code}, ensure_ascii=False))
+    print(f"auditkit: {sentence}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,172 @@
+"""The row engine: every gradient and perturbation method is a stream of rows to score, and a reducer.
+
+A method states how many rows it wants and how any of them are made (`Plan`); the engine fills whole batches with them,
+across examples, and hands back one score per row or the gradient of each row's score. Rows exist only while their
+batch is in flight, so memory does not grow with steps or columns. A batch that does not fit is halved and tried again,
+and the size that fits is kept.
+
+A row's score is its logits weighted by its own `contrast` vector: a one-hot picks one logit, (-1, +1) a margin.
+Input gradients come from the sum of the scores, which is exact where rows do not influence each other; `probe` checks
+that by scoring a few rows together, permuted and alone, and falls back to one row at a time where it does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from auditkit.engine.ledger import Ledger
+from auditkit.engine.space import InputSpace, Points
+from auditkit.errors import AuditError
+from auditkit.subject.data import Split
+from auditkit.subject.model import Model
+
+T = TypeVar("T")
+PROBE_ROWS = 8
+COUPLED = 1e-3
+"""relative difference between a row scored alone and in company above which rows count as coupled"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Points of the attribution space with what to score at each. contrast: [n, classes]."""
+
+    points: Points
+    contrast: Tensor
+
+    def take(self, index: Tensor) -> Rows:
+        """The rows at the given positions."""
+        return Rows(tuple(part[index] for part in self.points), self.contrast[index])
+
+    def __len__(self) -> int:
+        return len(self.contrast)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`count` rows, any of which `build(index)` makes; index: int64 [m] on the model's device."""
+
+    count: int
+    build: Callable[[Tensor], Rows]
+
+
+class RowEngine:
+    """Scores and differentiates rows of one model in full batches. Use it inside `model.evaluating()`.
+
+    phase and the split's name are what the cost ledger counts under. size: rows per batch, now.
+    """
+
+    def __init__(self, model: Model, split: Split, ledger: Ledger, phase: str, batch_size: int | None = None) -> None:
+        self.model, self.split, self.ledger, self.phase = model, split, ledger, phase
+        self.size = batch_size or model.safe_rows(split)
+        self.space = InputSpace.trace(model, model.encode(split, np.arange(1)))
+        self.independent = True
+        self._recurrent = any(isinstance(part, nn.RNNBase) for part in model.module.modules())
+
+    def enter(self, split: Split, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Points, Tensor]]:
+        """Batches of (rows of the split, their points, their logits [n, classes])."""
+
+        def work(index: Tensor) -> tuple[Points, Tensor]:
+            return self.space.enter(self.model.encode(split, rows[index.cpu().numpy()]))
+
+        for index, (points, logits) in self.batches(len(rows), work):
+            self.ledger.forward(self.phase, split.name, len(index))
+            yield rows[index.cpu().numpy()], points, logits
+
+    def scores(self, plan: Plan) -> Tensor:
+        """float64 [count] on the model's device: the score of each planned row."""
+
+        def work(index: Tensor) -> Tensor:
+            rows = plan.build(index)
+            with torch.inference_mode():
+                return (self.space.logits(rows.points) * rows.contrast).sum(dim=1).double()
+
+        parts = []
+        for index, part in self.batches(plan.count, work):
+            self.count(len(index))
+            parts.append(part.clone())
+        return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64, device=self.model.device)
+
+    def gradients(self, plan: Plan) -> Iterator[tuple[Tensor, Tensor, Points]]:
+        """Batches of (index [m], scores float64 [m], gradient of each row's score with respect to its points)."""
+
+        def work(index: Tensor) -> tuple[Tensor, Points]:
+            return self.differentiate(plan.build(index))
+
+        for index, (scores, gradients) in self.batches(plan.count, work):
+            self.count(len(index), backward=True)
+            yield index, scores, gradients
+
+    def differentiate(self, rows: Rows) -> tuple[Tensor, Points]:
+        """Scores float64 [n] and their gradients for one batch, uncounted; a point the score ignores gets zeros."""
+        leaves = [part.detach().clone().requires_grad_(True) for part in rows.points]
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=not self._recurrent):
+            logits = self.space.logits(tuple(leaf * 1.0 for leaf in leaves))
+            scores = (logits * rows.contrast).sum(dim=1)
+            if not scores.requires_grad:
+                return scores.double(), tuple(torch.zeros_like(leaf) for leaf in leaves)
+            found = torch.autograd.grad(scores.sum(), leaves, allow_unused=True)
+        pairs = zip(found, leaves, strict=True)
+        gradients = tuple(torch.zeros_like(leaf) if part is None else part.detach() for part, leaf in pairs)
+        return scores.detach().double(), gradients
+
+    def count(self, rows: int, backward: bool = False) -> None:
+        """Enter rows sent forward (and backward) into the cost ledger."""
+        self.ledger.forward(self.phase, self.split.name, rows)
+        if backward:
+            self.ledger.backward(self.phase, self.split.name, rows)
+
+    def probe(self, rows: Rows) -> bool:
+        """Whether rows are independent, found on the first few given; if not, one row is sent at a time from now on.
+
+        Compares scores and gradients of the rows together with those of the rows reversed and of each row alone.
+        """
+        count = min(len(rows), PROBE_ROWS)
+        index = torch.arange(count, device=self.model.device)
+        together = self._seen(rows.take(index))
+        backwards = self._seen(rows.take(index.flip(0))).flip(0)
+        alone = torch.cat([self._seen(rows.take(index[place : place + 1])) for place in range(count)])
+        self.count(3 * count, backward=True)
+        scale = alone.abs().amax(dim=0) + 1e-6
+        apart = torch.maximum((together - alone).abs(), (backwards - alone).abs()) / scale
+        self.independent = bool((apart <= COUPLED).all())
+        if not self.independent:
+            self.size = 1
+        return self.independent
+
+    def _seen(self, rows: Rows) -> Tensor:
+        """float64 [n, 1 + tensors]: each row's score and the projection of its gradients on a fixed direction."""
+        scores, gradients = self.differentiate(rows)
+        columns = [scores]
+        for part in gradients:
+            flat = part.double().flatten(1)
+            wave = torch.sin(torch.arange(flat.shape[1], dtype=torch.float64, device=flat.device) + 1)
+            columns.append(flat @ wave)
+        return torch.stack(columns, dim=1)
+
+    def batches(self, count: int, work: Callable[[Tensor], T]) -> Iterator[tuple[Tensor, T]]:
+        """The work over 0..count in batches of `size`, halved for good where one does not fit in memory."""
+        start = 0
+        while start < count:
+            index = torch.arange(start, min(start + self.size, count), device=self.model.device)
+            done = _fits(work, index)
+            if done is None:
+                if len(index) == 1:
+                    raise AuditError("one row does not fit in the device's memory; use a larger device or cpu")
+                self.size = len(index) // 2
+                continue
+            yield index, done[0]
+            start += len(index)
+
+
+def _fits(work: Callable[[Tensor], T], index: Tensor) -> tuple[T] | None:
+    """The work's result, or None where memory ran out (outside the handler, so that nothing keeps the batch alive)."""
+    try:
+        return (work(index),)
+    except torch.OutOfMemoryError:
+        return None

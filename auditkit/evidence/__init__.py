@@ -1,0 +1,1 @@
+"""Evidence: what an audit found, kept so that it can be checked. Knows nothing of models."""

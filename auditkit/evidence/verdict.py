@@ -1,0 +1,23 @@
+"""A gate's result and the words of a verdict, as evidence keeps them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["pass", "fail", "inconclusive", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """One gate held against one metric row. `blocking` says whether it fails the audit."""
+
+    gate: str
+    condition: str
+    subject: str
+    verdict: Verdict
+    blocking: bool
+    reason: str
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    n: int | None = None
+    unit: str = ""

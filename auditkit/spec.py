@@ -1,0 +1,206 @@
+"""AuditSpec: what `audit.yaml` may say, as pydantic models, and the one place where it is read.
+
+A typo in a key is answered with the nearest key. Paths are relative to the file that names them.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from auditkit.errors import InputError, nearest
+
+DISCIPLINES = ("performance", "fairness", "attribution", "activations", "ood", "energy")
+
+
+class Strict(BaseModel):
+    """A record that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Gate(Strict):
+    """A condition on the rows of a metric. Exactly one of `at_least` and `at_most`.
+
+    `of` limits it to attributes, groups or details by name; `split` to one split (default: test, where there is one).
+    The gate is judged on the interval, so `confidence` is that of the interval; `on_inconclusive` says whether an
+    interval that straddles the limit fails the audit or warns.
+    """
+
+    at_least: float | None = None
+    at_most: float | None = None
+    of: list[str] = Field(default_factory=list)
+    split: str | None = None
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    on_inconclusive: Literal["fail", "warn"] = "fail"
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> "Gate":
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give exactly one of at_least and at_most")
+        return self
+
+
+class DataSpec(Strict):
+    """Where the splits are: a path each, or the name of a built-in subject's split."""
+
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    ood: dict[str, str] = Field(default_factory=dict)
+
+
+class SchemaSpec(Strict):
+    """What the columns mean. Features default to those the model's preprocessing knows."""
+
+    label: str | None = None
+    positive: str | None = None
+    classes: list[str] | None = None
+    sensitive: list[str] = Field(default_factory=list)
+    features: list[str] | None = None
+
+
+class FairnessSpec(Strict):
+    """Settings of the fairness discipline."""
+
+    minimum_group: int = Field(30, ge=1, description="a group's rate over fewer rows than this is not judged")
+    replicates: int = Field(10_000, ge=200)
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    intersections: bool = True
+
+
+class PerformanceSpec(Strict):
+    """Settings of the performance discipline."""
+
+    replicates: int = Field(2_000, ge=200)
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    bins: int = Field(15, ge=2, le=100)
+
+
+class AttributionSpec(Strict):
+    """Settings of the attribution discipline."""
+
+    methods: list[str] | None = Field(None, description="all that are valid for the model when left out")
+    rows: int = Field(256, ge=1, description="rows of the test split explained, drawn with the audit's seed")
+    split: str = "test"
+    tolerance: float = Field(0.01, gt=0, description="relative completeness gap at which Integrated Gradients stops")
+    maximum_steps: int = Field(1024, ge=8)
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+
+
+class ActivationsSpec(Strict):
+    """Settings of the activations discipline."""
+
+    layers: list[str] | None = None
+    map_rows: int = Field(2_000, ge=10)
+    top_rows: int = Field(5, ge=1)
+
+
+class OodSpec(Strict):
+    """Settings of the out-of-distribution discipline."""
+
+    detectors: list[str] | None = None
+    level: float = Field(0.05, gt=0, lt=0.5, description="share of in-distribution rows a threshold may flag")
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    neighbours: int = Field(50, ge=1)
+    bank: int = Field(10_000, ge=100)
+
+
+class EnergySpec(Strict):
+    """Settings of the energy discipline. `country` is an ISO 3166 alpha-3 code."""
+
+    country: str = "DEU"
+    blocks: int = Field(5, ge=3)
+    seconds: float = Field(1.0, gt=0, description="length of one inference block")
+
+
+class AuditSpec(Strict):
+    """One audit: a subject, its data, what its columns mean, what to run and what to hold it to."""
+
+    name: str = "audit"
+    subject: str | None = Field(None, description="a built-in subject (adult, digits) in place of model and data")
+    model: str | None = None
+    architecture: str | None = Field(None, description="module:Class of a model whose code is not auditkit's own")
+    data: DataSpec = DataSpec()
+    columns: SchemaSpec = SchemaSpec()
+    analyses: list[str] = Field(default_factory=lambda: list(DISCIPLINES))
+    performance: PerformanceSpec = PerformanceSpec()
+    fairness: FairnessSpec = FairnessSpec()
+    attribution: AttributionSpec = AttributionSpec()
+    activations: ActivationsSpec = ActivationsSpec()
+    ood: OodSpec = OodSpec()
+    energy: EnergySpec = EnergySpec()
+    gates: dict[str, Gate | list[Gate]] = Field(default_factory=dict)
+    seed: int = Field(0, ge=0)
+    device: str = "auto"
+    batch_size: int | None = Field(None, ge=1)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that must hold a mapping. Raises InputError with the line of a syntax error."""
+    import yaml
+
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        mark = getattr(problem, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise InputError(f"{path}: not valid YAML{where}; {getattr(problem, 'problem', 'mend the syntax')}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a mapping of settings at the top level, found {type(content).__name__}")
+    return content
+
+
+def parse(content: Any, model: type[BaseModel], where: str) -> Any:
+    """Validate `content` as `model`, turning the first problem into one clear sentence.
+
+    >>> parse({"nme": "x"}, AuditSpec, "audit.yaml")
+    Traceback (most recent call last):
+    ...
+    auditkit.errors.InputError: audit.yaml: unknown key 'nme'; did you mean 'name'? Known: activations, analyses, ...
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        path = [str(part) for part in first["loc"]]
+        if first["type"] == "extra_forbidden":
+            known = _keys_at(model, path[:-1])
+            at = f" under {'.'.join(path[:-1])!r}" if path[:-1] else ""
+            raise InputError(f"{where}: unknown key {path[-1]!r}{at}; {nearest(path[-1], known)}") from None
+        text = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where}: {'.'.join(path) or 'settings'}: {text[0].lower() + text[1:]}") from None
+
+
+def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    """The keys that a nested place of a model knows."""
+    here: Any = model
+    for part in path:
+        field = here.model_fields.get(part) if hasattr(here, "model_fields") else None
+        here = field.annotation if field is not None else here
+        if not hasattr(here, "model_fields"):
+            here = Gate
+    return sorted(here.model_fields)
+
+
+def load_spec(path: str | Path) -> AuditSpec:
+    """Read `audit.yaml`."""
+    path = Path(path)
+    return parse(read_yaml(path), AuditSpec, str(path))
+
+
+def parse_gates(content: Any, where: str) -> dict[str, list[Gate]]:
+    """A gates mapping (metric → condition or list of conditions) as validated gates."""
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{where}: gates must map a metric to its condition, e.g. demographic_parity_ratio: {{at_least: 0.8}}"
+        )
+    gates: dict[str, list[Gate]] = {}
+    for name, conditions in content.items():
+        listed = conditions if isinstance(conditions, list) else [conditions]
+        gates[str(name)] = [
+            item if isinstance(item, Gate) else parse(item, Gate, f"{where}: gate {str(name)!r}") for item in listed
+        ]
+    return gates

@@ -1,0 +1,353 @@
+"""A model on disk: a folder with `model.safetensors` (weights) and `model.json` (everything else).
+
+The record says how to build the network (an import path and arguments), how rows become tensors (preprocessing), what
+the outputs mean (classes, positive class), and how the model was trained. Weights are safetensors, which hold numbers
+and cannot run code; a pickled checkpoint is refused without being opened. Code is another matter: the record names a
+class to build, and a bundle may come from anyone. Classes of `auditkit.training.architectures` are always allowed;
+any other only where the caller names the very same import path.
+
+Each file appears whole or not at all, the record last; it carries the SHA-256 of the weights, so that weights that
+are not the recorded ones are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from auditkit.errors import InputError, nearest
+from auditkit.subject.data import Schema
+from auditkit.subject.model import Model, pick_device
+from auditkit.subject.preprocessing import ImagePreprocessing, Preprocessing, TablePreprocessing
+
+WEIGHTS, RECORD = "model.safetensors", "model.json"
+FORMAT = 1
+OWN_ARCHITECTURES = "auditkit.training.architectures."
+PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
+REFUSED = (
+    "{path}: a pickled checkpoint can run any code when it is opened, so it was not; where you trust it, convert it "
+    "once: build the network, network.load_state_dict(torch.load({name!r}, weights_only=True)), then "
+    "auditkit.save_bundle(auditkit.load_model(network, ...), 'folder')"
+)
+
+
+class Strict(BaseModel):
+    """A record that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Architecture(Strict):
+    """How to build the network: `package.module:Class` and its arguments."""
+
+    path: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class Epoch(Strict):
+    """One point of the training curves; both splits in eval mode (dropout off), so that they can be compared."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+
+
+class TrainingRecord(Strict):
+    """How a model was trained. `energy` is the meter's record, or says why it is absent."""
+
+    recipe: dict[str, Any]
+    seed: int
+    epochs: int
+    best_epoch: int
+    seconds: float
+    rows: dict[str, int]
+    curves: tuple[Epoch, ...]
+    energy: dict[str, Any]
+    device: str
+    versions: dict[str, str]
+
+
+class BundleRecord(Strict):
+    """What `model.json` says."""
+
+    format: Literal[1] = 1
+    architecture: Architecture
+    preprocessing: Preprocessing
+    classes: tuple[str, ...] = Field(min_length=2)
+    label: str | None = None
+    positive: str | None = None
+    sensitive: tuple[str, ...] = ()
+    penultimate: str | None = None
+    training: TrainingRecord | None = None
+    weights_sha256: str
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+def save_bundle(model: Model, folder: str | Path) -> Path:
+    """Write a model as a bundle and return its folder. An earlier bundle there is replaced.
+
+    Raises InputError for a model whose architecture is not known, as that of a live module whose class cannot be
+    imported or whose arguments were not given.
+    """
+    if not model.architecture:
+        raise InputError(
+            f"{model.origin}: a bundle must say how to build the network; set model.architecture to "
+            "{'path': 'package.module:Class', 'arguments': {...}}"
+        )
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.module.state_dict().items()}
+    with _whole(folder / WEIGHTS) as beside:
+        save_file(state, beside)
+    schema = model.schema
+    record = BundleRecord(
+        architecture=Architecture.model_validate(model.architecture),
+        preprocessing=model.preprocessing,
+        classes=model.classes,
+        label=schema.label if schema else None,
+        positive=schema.positive if schema else None,
+        sensitive=schema.sensitive if schema else (),
+        penultimate=model.penultimate,
+        training=TrainingRecord.model_validate(model.record) if model.record else None,
+        weights_sha256=_sha256(folder / WEIGHTS),
+        versions=versions(),
+    )
+    with _whole(folder / RECORD) as beside:
+        beside.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def load_bundle(
+    folder: str | Path, device: str = "auto", architecture: str | None = None, near: Path | None = None
+) -> Model:
+    """The model of a bundle, in eval mode.
+
+    architecture: the import path the caller allows, needed for a class that is not auditkit's own. near: a folder in
+    which its module is looked for too. Raises InputError for whatever is wrong with the bundle, in one sentence.
+    """
+    folder = bundle_folder(folder)
+    record = read_record(folder)
+    state = _weights(folder / WEIGHTS, record.weights_sha256)
+    module = _build(record.architecture, folder / RECORD, architecture, near)
+    _fit(module, state, folder)
+    schema = Schema(record.preprocessing.columns, record.classes, record.label, record.positive, record.sensitive)
+    model = Model(
+        module.eval(),
+        record.classes,
+        record.preprocessing,
+        penultimate=record.penultimate,
+        device=pick_device(device),
+        architecture=record.architecture.model_dump(),
+        record=record.training.model_dump(mode="json") if record.training else {},
+        schema=schema,
+        origin=str(folder),
+    )
+    dry_run(model)
+    return model
+
+
+def bundle_folder(path: str | Path) -> Path:
+    """The folder of a bundle given by its folder or one of its files. Raises InputError for anything else."""
+    path = Path(path).expanduser()
+    if path.suffix.lower() in PICKLED and not path.is_dir():
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file")
+        raise InputError(REFUSED.format(path=path, name=path.name))
+    if path.name in (WEIGHTS, RECORD) and path.is_file():
+        path = path.parent
+    if not path.exists():
+        raise InputError(f"{path}: there is no such bundle; make one with: auditkit train")
+    if not path.is_dir():
+        raise InputError(f"{path}: a model is a bundle folder with {WEIGHTS} and {RECORD}, this is a file")
+    for name in (RECORD, WEIGHTS):
+        if not (path / name).is_file():
+            pickled = sorted(item for item in path.iterdir() if item.suffix.lower() in PICKLED)
+            if pickled:
+                raise InputError(REFUSED.format(path=pickled[0], name=pickled[0].name))
+            raise InputError(f"{path}: not a bundle, it has no {name}")
+    return path
+
+
+def read_record(folder: Path) -> BundleRecord:
+    """`model.json`, validated. Imports none of the bundle's code."""
+    path = folder / RECORD
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as problem:
+        raise InputError(f"{path}: not valid JSON ({problem}); train or save the bundle again") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(content).__name__}")
+    if content.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: bundle format {content.get('format')!r} is not known, this auditkit reads format {FORMAT}"
+        )
+    try:
+        return BundleRecord.model_validate(content)
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        where = [str(part) for part in first["loc"]]
+        if first["type"] == "extra_forbidden" and len(where) == 1:
+            raise InputError(f"{path}: unknown key {where[0]!r}; {nearest(where[0], BundleRecord.model_fields)}") from None
+        said = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].lower()
+        raise InputError(f"{path}: {'.'.join(where)}: {said}") from None
+
+
+def dry_run(model: Model) -> None:
+    """Send two made-up rows through a model. Raises InputError where network, preprocessing and classes do not fit."""
+    inputs: list[Tensor] = []
+    if isinstance(model.preprocessing, ImagePreprocessing):
+        inputs.append(torch.zeros(2, *model.preprocessing.shape))
+    else:
+        if model.preprocessing.numeric:
+            inputs.append(torch.zeros(2, len(model.preprocessing.numeric)))
+        if model.preprocessing.categorical:
+            last = [len(column.vocabulary) for column in model.preprocessing.categorical]
+            inputs.append(torch.tensor([last, last], dtype=torch.int64))
+    try:
+        with model.evaluating(), torch.inference_mode():
+            model.logits(tuple(part.to(model.device) for part in inputs))
+    except InputError:
+        raise
+    except Exception as problem:
+        shapes = ", ".join(str(tuple(part.shape)) for part in inputs)
+        raise InputError(
+            f"{model.origin}: the network does not take what its preprocessing gives (inputs of shape {shapes}): "
+            f"{str(problem).splitlines()[0] if str(problem) else type(problem).__name__}"
+        ) from None
+
+
+def import_architecture(path: str, near: Path | None = None) -> type[nn.Module]:
+    """The network class an import path names. Runs the module's code: only for paths somebody trusted named.
+
+    >>> import_architecture("auditkit.training.architectures.mlp:MLP").__name__
+    'MLP'
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        with _importable(near):
+            found: Any = importlib.import_module(module_name)
+    except ImportError as problem:
+        raise InputError(f"architecture {path!r}: cannot import {module_name!r} ({problem})") from None
+    for part in name.split("."):
+        known = [key for key, value in vars(found).items() if isinstance(value, type) and issubclass(value, nn.Module)]
+        if not hasattr(found, part):
+            raise InputError(f"architecture {path!r}: {module_name!r} has no {name!r}; {nearest(part, known)}")
+        found = getattr(found, part)
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise InputError(f"architecture {path!r}: not a torch.nn.Module class")
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Which Python and libraries this is."""
+    found = {"python": platform.python_version()}
+    for name in ("auditkit", "torch", "lightning", "safetensors", "numpy", "pyarrow"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _build(named: Architecture, where: Path, allowed: str | None, near: Path | None) -> nn.Module:
+    if not named.path.startswith(OWN_ARCHITECTURES) and named.path != allowed:
+        raise InputError(
+            f"{where}: the network is built by {named.path!r}, code outside auditkit, which runs only where you name it "
+            f"too: architecture: {named.path} in audit.yaml, or load_model(..., architecture={named.path!r})"
+        )
+    kind = import_architecture(named.path, near)
+    try:
+        with torch.random.fork_rng():
+            return kind(**named.arguments)
+    except Exception as problem:
+        raise InputError(f"{where}: architecture {named.path!r} cannot be built from its arguments ({problem})") from None
+
+
+def _weights(path: Path, digest: str) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError, ValueError):
+        raise InputError(
+            f"{path}: not a whole safetensors file, it is truncated or damaged; copy it again or train again"
+        ) from None
+    if _sha256(path) != digest:
+        raise InputError(
+            f"{path}: these are not the weights that {RECORD} describes (their SHA-256 differs); "
+            "copy the whole bundle again or train again"
+        )
+    return state
+
+
+def _fit(module: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
+    """Load the weights, after checking that they are the network's, name by name and shape by shape."""
+    expected = module.state_dict()
+    for name in sorted(expected.keys() | state.keys()):
+        if name not in state:
+            problem = f"lacks {name!r}"
+        elif name not in expected:
+            problem = f"holds {name!r}, which the network does not have"
+        elif state[name].shape != expected[name].shape:
+            problem = f"holds {name!r} with shape {tuple(state[name].shape)}, not {tuple(expected[name].shape)}"
+        else:
+            continue
+        raise InputError(f"{folder / WEIGHTS}: does not fit the architecture in {RECORD}: {problem}")
+    module.load_state_dict(state)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A place to write beside `path`, renamed to it once written; gone where writing failed."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _importable(near: Path | None) -> Iterator[None]:
+    """With `near` as the first place to import from."""
+    if near is None:
+        yield
+        return
+    sys.path.insert(0, str(near))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(near))
+
+
+__all__ = [
+    "BundleRecord",
+    "TablePreprocessing",
+    "TrainingRecord",
+    "dry_run",
+    "import_architecture",
+    "load_bundle",
+    "read_record",
+    "save_bundle",
+]

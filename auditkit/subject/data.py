@@ -1,0 +1,134 @@
+"""Splits, batches and the schema: what rows are, before any model has seen them.
+
+A `Split` keeps people's data in human-readable columns (an Arrow table, and arrays for images); sensitive attributes
+stay there as their own columns whether or not the model sees them. Turning rows into tensors is the model's
+preprocessing (`preprocessing.py`), because it belongs to the model and travels with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from auditkit.errors import InputError, nearest
+
+Role = Literal["train", "validation", "test", "ood"]
+ROLES: tuple[Role, ...] = ("train", "validation", "test", "ood")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the columns mean.
+
+    features: the columns the model sees, in its order. label: the column of the true class, or None.
+    classes: class names in the order of the model's outputs. positive: the favourable or event class of a decision.
+    sensitive: columns that name groups of people.
+    """
+
+    features: tuple[str, ...]
+    classes: tuple[str, ...]
+    label: str | None = None
+    positive: str | None = None
+    sensitive: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.positive is not None and self.positive not in self.classes:
+            raise InputError(f"positive class {self.positive!r} is not a class; {nearest(self.positive, self.classes)}")
+
+    @property
+    def positive_index(self) -> int | None:
+        """The positive class's place among the model's outputs."""
+        return None if self.positive is None else self.classes.index(self.positive)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Named rows. `table` has one row per example; `arrays` hold what is no column, such as images [n, C, H, W].
+
+    origin says where the rows came from, for the record and for error messages.
+    """
+
+    name: str
+    role: Role
+    table: pa.Table
+    schema: Schema
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self) == 0:
+            raise InputError(f"split {self.name!r} ({self.origin or 'in memory'}) is empty: give it at least one row")
+        for name, array in self.arrays.items():
+            if len(array) != len(self):
+                raise InputError(f"split {self.name!r}: {name!r} has {len(array)} rows, the table {len(self)}")
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A column by name. Raises InputError with the nearest name where there is none."""
+        if name not in self.table.column_names:
+            raise InputError(
+                f"split {self.name!r} ({self.origin or 'in memory'}) has no column {name!r}; "
+                + nearest(name, self.table.column_names)
+            )
+        return self.table.column(name)
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class indices, int64 [n]; -1 where the label is absent (OOD sets may have none).
+
+        Raises InputError where a label is missing or is no class of the model, in any split but ood.
+        """
+        label, unknown = self.schema.label, np.full(len(self), -1, dtype=np.int64)
+        if label is None or (self.role == "ood" and label not in self.table.column_names):
+            return unknown
+        index = {name: place for place, name in enumerate(self.schema.classes)}
+        values = [label_text(value) for value in self.column(label).to_pylist()]
+        codes = np.array([-1 if value is None else index.get(value, -2) for value in values], dtype=np.int64)
+        if self.role == "ood":
+            return np.maximum(codes, -1)
+        if (codes == -1).any():
+            raise InputError(
+                f"split {self.name!r}: {int((codes == -1).sum())} of {len(self)} labels in {label!r} are missing (NaN "
+                "or null); remove these rows or fill them in"
+            )
+        if (codes == -2).any():
+            strange = sorted({value for value, code in zip(values, codes, strict=True) if code == -2 and value})[:5]
+            raise InputError(
+                f"split {self.name!r}: label column {label!r} holds {', '.join(map(repr, strange))}, for which the "
+                f"model has no output; its classes are {', '.join(map(repr, self.schema.classes[:20]))}"
+            )
+        return codes
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over columns and arrays, independent of how the rows were stored."""
+        state = hashlib.sha256()
+        sink = pa.BufferOutputStream()
+        table = self.table.replace_schema_metadata(None).combine_chunks()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        state.update(sink.getvalue())
+        for name in sorted(self.arrays):
+            array = np.ascontiguousarray(self.arrays[name])
+            state.update(f"{name}{array.dtype}{array.shape}".encode())
+            state.update(array.tobytes())
+        return state.hexdigest()
+
+
+def label_text(value: object) -> str | None:
+    """A label as the class name it stands for: 1, 1.0, True and "1" name the same class; null and NaN none."""
+    if value is None or (isinstance(value, float) and value != value):
+        return None
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

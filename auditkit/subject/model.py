@@ -1,0 +1,201 @@
+"""Model: any torch module behind logits, penultimate features and named layers.
+
+A model is left as it was found: `evaluating()` switches to eval mode, freezes the parameters and restores mode,
+gradient flags, random state and hooks whatever happens inside. Penultimate features are the input of the last linear
+layer, unless another layer is named. A module with one output for two classes is read as the logit of the second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from auditkit.errors import InputError, nearest
+from auditkit.subject.data import Schema, Split
+from auditkit.subject.preprocessing import ImagePreprocessing, TablePreprocessing
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows on their way into the model: positions in the split, class indices (-1 unknown) and input tensors."""
+
+    rows: np.ndarray
+    labels: np.ndarray
+    inputs: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass
+class Model:
+    """A module with what is needed to use it: class names, preprocessing, device.
+
+    record: the training record, where the model came with one (recipe, curves, energy). origin: where it came from.
+    schema: what the columns meant where it was trained, where that is known.
+    """
+
+    module: nn.Module
+    classes: tuple[str, ...]
+    preprocessing: TablePreprocessing | ImagePreprocessing
+    penultimate: str | None = None
+    device: torch.device = field(default_factory=lambda: pick_device("auto"))
+    architecture: dict[str, Any] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+    schema: Schema | None = None
+    origin: str = "in memory"
+    batch_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        self.module.to(self.device)
+        if len(self.classes) < 2:
+            raise InputError(f"{self.origin}: a classifier needs at least two class names, got {len(self.classes)}")
+        if self.penultimate is None:
+            linear = [name for name, module in self.module.named_modules() if isinstance(module, nn.Linear)]
+            self.penultimate = linear[-1] if linear else None
+        elif self.penultimate not in dict(self.module.named_modules()):
+            known = [name for name, _ in self.module.named_modules() if name]
+            raise InputError(f"{self.origin}: no layer {self.penultimate!r}; {nearest(self.penultimate, known)}")
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the names, types, shapes and bytes of all weights and buffers."""
+        state = hashlib.sha256()
+        for name, tensor in sorted(self.module.state_dict().items()):
+            array = tensor.detach().cpu().contiguous()
+            state.update(f"{name}{array.dtype}{tuple(array.shape)}".encode())
+            state.update(array.reshape(-1).view(torch.uint8).numpy().tobytes() if array.numel() else b"")
+        return state.hexdigest()
+
+    @property
+    def parameters(self) -> int:
+        """How many trainable and frozen parameters the module has."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    def layers(self) -> list[str]:
+        """Names of the leaf modules, in the order in which they are registered."""
+        return [name for name, module in self.module.named_modules() if name and not any(module.children())]
+
+    def layer(self, name: str) -> nn.Module:
+        """A module by its dotted name. Raises InputError with the nearest name."""
+        modules = dict(self.module.named_modules())
+        if name not in modules:
+            raise InputError(f"{self.origin}: the model has no layer {name!r}; {nearest(name, filter(None, modules))}")
+        return modules[name]
+
+    @property
+    def head(self) -> nn.Linear | None:
+        """The last linear layer, whose input the penultimate features are; None for a model without one."""
+        layer = self.layer(self.penultimate) if self.penultimate else None
+        return layer if isinstance(layer, nn.Linear) else None
+
+    @contextmanager
+    def evaluating(self) -> Iterator[nn.Module]:
+        """Eval mode with frozen parameters; mode, gradient flags, hooks and random state are restored after."""
+        modes = {module: module.training for module in self.module.modules()}
+        flags = {parameter: parameter.requires_grad for parameter in self.module.parameters()}
+        random = torch.random.get_rng_state()
+        try:
+            self.module.eval()
+            for parameter in flags:
+                parameter.requires_grad_(False)
+            yield self.module
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+            for parameter, flag in flags.items():
+                parameter.requires_grad_(flag)
+            torch.random.set_rng_state(random)
+
+    def logits(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """float32 [n, classes] for inputs on the model's device; keeps the graph where gradients are on.
+
+        Raises InputError where the number of outputs is not the number of classes.
+        """
+        output = self.module(*inputs)
+        if isinstance(output, (tuple, list)):
+            output = output[0]
+        if isinstance(output, dict):
+            output = output["logits"] if "logits" in output else next(iter(output.values()))
+        output = output.float()
+        if output.ndim == 1:
+            output = output[:, None]
+        if output.shape[1] == 1 and len(self.classes) == 2:
+            output = torch.cat([torch.zeros_like(output), output], dim=1)
+        if output.ndim != 2 or output.shape[1] != len(self.classes):
+            raise InputError(
+                f"{self.origin}: the model gives outputs of shape {tuple(output.shape)} for {len(self.classes)} "
+                f"classes ({', '.join(self.classes[:10])}); name one class per output"
+            )
+        return output
+
+    def encode(self, split: Split, rows: np.ndarray | None = None) -> tuple[Tensor, ...]:
+        """The inputs of a split's rows (all where None) on the model's device."""
+        return tuple(part.to(self.device) for part in self.preprocessing.encode(split, rows))
+
+    def batches(self, split: Split, size: int, rows: np.ndarray | None = None) -> Iterator[Batch]:
+        """The split's rows (or the chosen ones) in order, `size` at a time."""
+        chosen = np.arange(len(split)) if rows is None else np.asarray(rows, dtype=np.int64)
+        labels = split.labels
+        for start in range(0, len(chosen), size):
+            part = chosen[start : start + size]
+            yield Batch(part, labels[part], self.encode(split, part))
+
+    def safe_rows(self, split: Split) -> int:
+        """How many rows one forward pass can take, found by a probe of one row's activations.
+
+        On the CPU it depends on nothing but model and data, so that results repeat bit for bit.
+        """
+        if self.batch_rows is not None:
+            return self.batch_rows
+        volume = 0
+
+        def count(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            nonlocal volume
+            volume += sum(part.numel() * part.element_size() for part in _tensors(output))
+
+        hooks = [self.layer(name).register_forward_hook(count) for name in self.layers()]
+        try:
+            with self.evaluating(), torch.inference_mode():
+                inputs = self.encode(split, np.arange(1))
+                volume += sum(part.numel() * part.element_size() for part in inputs)
+                self.logits(inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        budget = 256 * 2**20
+        if self.device.type == "cuda":
+            budget = int(0.5 * torch.cuda.mem_get_info(self.device)[0])
+        rows = max(1, min(4096 if self.device.type == "cpu" else 65536, budget // max(volume, 1)))
+        return 2 ** int(np.log2(rows))
+
+
+def pick_device(wanted: str) -> torch.device:
+    """`auto` is CUDA where there is one, else the CPU. Raises InputError for a device this machine lacks."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise InputError(f"device {wanted!r} is not known; use auto, cpu or cuda") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {wanted!r} was asked for, but this machine has no CUDA; use auto or cpu")
+    return device
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, (tuple, list)):
+        for part in output:
+            yield from _tensors(part)
+    elif isinstance(output, dict):
+        yield from _tensors(list(output.values()))

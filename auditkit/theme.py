@@ -1,0 +1,122 @@
+"""How everything looks: the plotly template, colours, number and interval formats, verdict words and marks.
+
+Okabe-Ito colours for categories (a group keeps its colour on every page), a perceptually even scale for magnitudes, a
+diverging one centred on zero for signed values. A verdict is told by word and mark as well as by colour.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+CATEGORIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C7A00", "#6B6B6B")
+MAGNITUDE = "Viridis"
+SIGNED = [[0.0, "#D55E00"], [0.5, "#F4F4F2"], [1.0, "#0072B2"]]
+INK, PAPER, GRID, MUTED = "#1F2933", "#FFFFFF", "#E4E7EB", "#616E7C"
+FONT = "Inter, 'Segoe UI', 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
+
+VERDICTS: dict[str, tuple[str, str]] = {
+    "pass": ("✓", "#00795A"),
+    "fail": ("✕", "#B3261E"),
+    "inconclusive": ("≈", "#8A6100"),
+    "missing": ("–", "#616E7C"),
+}
+NO_VALUE = "–"
+
+
+def colour_of(name: str, names: Sequence[str]) -> str:
+    """The colour of a category: by its place among all names in sorted order, so that it is the same on every page.
+
+    >>> colour_of("Female", ["Male", "Female"]) == CATEGORIES[0]
+    True
+    """
+    order = sorted(set(names))
+    return CATEGORIES[order.index(name) % len(CATEGORIES)] if name in order else MUTED
+
+
+def verdict_label(verdict: str) -> str:
+    """A verdict's mark and word, such as `✓ pass`."""
+    return f"{VERDICTS[verdict][0]} {verdict}"
+
+
+def _digits(value: float, lower: float | None, upper: float | None) -> int:
+    """As many decimals as the interval supports: about two significant digits of its width."""
+    if lower is not None and upper is not None and upper > lower:
+        return min(6, max(0, 1 - math.floor(math.log10(2 * (upper - lower)))))
+    return 0 if value == 0 else min(6, max(0, 2 - math.floor(math.log10(abs(value)))))
+
+
+def number(value: float | None, unit: str = "", lower: float | None = None, upper: float | None = None) -> str:
+    """A number with its unit and no more digits than its interval supports.
+
+    Units: `rate` is shown in percent, `points` as percentage points, `ratio` and `` plain, `rows` as an integer with
+    thousands separators; anything else (`J`, `s`) stands behind the number.
+
+    >>> number(0.84512, "rate", 0.8401, 0.8499), number(None), number(48842, "rows")
+    ('84.5 %', '–', '48,842')
+    """
+    if value is None or not math.isfinite(value):
+        return NO_VALUE
+    if unit == "rows":
+        return f"{value:,.0f}"
+    factor = 100.0 if unit in ("rate", "points") else 1.0
+    scaled = [None if edge is None else edge * factor for edge in (lower, upper)]
+    digits = _digits(value * factor, *scaled)
+    if unit == "rate":
+        digits = min(digits, 2)
+    text = f"{value * factor:,.{digits}f}"
+    suffix = {"rate": " %", "points": " pts", "ratio": "", "": ""}.get(unit, f" {unit}")
+    return text + suffix
+
+
+def interval(lower: float | None, upper: float | None, unit: str = "") -> str:
+    """An interval in square brackets, in the unit of its number; a dash where there is none.
+
+    >>> interval(0.8401, 0.8499, "rate"), interval(None, None)
+    ('[84.0, 85.0]', '–')
+    """
+    if lower is None or upper is None or not (math.isfinite(lower) and math.isfinite(upper)):
+        return NO_VALUE
+    factor = 100.0 if unit in ("rate", "points") else 1.0
+    low, high = lower * factor, upper * factor
+    digits = _digits(high, low, high)
+    return f"[{low:,.{digits}f}, {high:,.{digits}f}]"
+
+
+def template(dark: bool = False) -> Any:
+    """The plotly template of every figure. Backgrounds are transparent so that page and report supply them."""
+    import plotly.graph_objects as go
+
+    ink, grid, muted = ("#E4E7EB", "#3A4450", "#9AA5B1") if dark else (INK, GRID, MUTED)
+    axis = {
+        "gridcolor": grid,
+        "zerolinecolor": muted,
+        "linecolor": grid,
+        "ticks": "",
+        "automargin": True,
+        "title": {"font": {"size": 13, "color": muted}, "standoff": 10},
+        "tickfont": {"size": 12},
+    }
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "color": ink, "size": 13},
+            "title": {"font": {"size": 16}, "x": 0, "xref": "paper", "xanchor": "left"},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "colorway": list(CATEGORIES),
+            "xaxis": axis,
+            "yaxis": axis,
+            "margin": {"l": 60, "r": 20, "t": 56, "b": 56},
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+            "hoverlabel": {"font": {"family": FONT}},
+            "colorscale": {"sequential": MAGNITUDE, "diverging": SIGNED},
+        }
+    )
+
+
+def escape(text: object) -> str:
+    """Text as plotly must be given it: plotly reads a few HTML tags in titles, labels and hovers.
+
+    >>> escape("<b>x</b>")
+    '&lt;b&gt;x&lt;/b&gt;'
+    """
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
