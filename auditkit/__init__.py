@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from auditkit.api import audit, load_data, load_model
+    from auditkit.api import audit, load_data, load_model, save_bundle
     from auditkit.errors import AuditError, InputError
     from auditkit.evidence.audit import Audit, open_audit
     from auditkit.fairness.check import FairnessCheck, check_fairness
@@ -33,6 +33,7 @@ __all__ = [
     "load_data",
     "load_model",
     "open_audit",
+    "save_bundle",
 ]
 
 _HOME = {
@@ -45,6 +46,7 @@ _HOME = {
     "load_data": "auditkit.api",
     "load_model": "auditkit.api",
     "open_audit": "auditkit.evidence.audit",
+    "save_bundle": "auditkit.api",
 }
 
 

@@ -12,11 +12,13 @@ from auditkit.engine.progress import Progress
 from auditkit.evidence.audit import Audit
 from auditkit.run import run_audit
 from auditkit.spec import AuditSpec, parse
-from auditkit.subject.load import load_data, load_model, splits_from
+from auditkit.subject.bundle import save_bundle
+from auditkit.subject.data import Schema
+from auditkit.subject.load import check, load_data, load_model
 from auditkit.subject.model import Model
 from auditkit.subject.subject import Subject
 
-__all__ = ["audit", "load_data", "load_model"]
+__all__ = ["audit", "load_data", "load_model", "save_bundle"]
 
 
 def audit(
@@ -56,6 +58,16 @@ def audit(
     content = {"name": name, "columns": columns, "gates": dict(gates or {}), **settings}
     spec: AuditSpec = parse(content, AuditSpec, "audit")
     loaded = load_model(model, classes=classes, features=features, device=spec.device)
-    splits, schema = splits_from(data, loaded, spec)
-    subject = Subject(name, loaded, tuple(splits), schema)
+    known = loaded.schema or Schema(loaded.preprocessing.columns, loaded.classes)
+    schema = Schema(
+        known.features,
+        loaded.classes,
+        label or known.label,
+        positive or known.positive,
+        tuple(sensitive or known.sensitive),
+    )
+    sources = data if isinstance(data, Mapping) else {"test": data}
+    splits = tuple(load_data(source, name=str(split), schema=schema) for split, source in sources.items())
+    subject = Subject(name, loaded, splits, schema)
+    check(subject)
     return run_audit(subject, spec, Path(out), Progress(quiet=quiet))

@@ -62,14 +62,14 @@ def init(
 @app.command()
 def train(
     target: Annotated[str, typer.Argument(help="A built-in subject (adult, digits) or a recipe.yaml.")],
-    out: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path("models"),
+    out: Annotated[Path | None, typer.Option(help="The bundle's folder; models/<name> when left out.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training; the recipe's own when left out.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a model from a recipe and keep it as a bundle."""
-    from auditkit.training.train import train_command
+    from auditkit.training.command import train_command
 
-    summary = train_command(target, out, seed=seed, quiet=quiet)
+    summary = train_command(target, out or Path("models") / Path(target).stem, seed=seed, quiet=quiet)
     print("\n".join(f"{key}: {value}" for key, value in summary.items()))
 
 

@@ -14,7 +14,7 @@ from auditkit.run import run_audit
 from auditkit.spec import load_spec
 from auditkit.subject.load import load_subject
 from auditkit.terminal import show_audit
-from auditkit.training.train import train_command
+from auditkit.training.command import train_command
 
 SUBJECTS = ("adult", "digits")
 

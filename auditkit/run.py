@@ -188,7 +188,7 @@ def _gates_of(spec: AuditSpec) -> tuple[dict[str, Any], list[Caveat]]:
 
 def _data_caveats(subject: Subject) -> list[Caveat]:
     return [
-        Caveat("data", f"split {split.name}: {count:,} of {len(split):,} rows have {column} {what}", column)
+        Caveat("data", f"split {split.name}, {column}: {what}, in {count:,} of {len(split):,} rows", column)
         for split in subject.in_order()
         for column, count, what in subject.model.preprocessing.irregularities(split)
     ]

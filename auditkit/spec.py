@@ -16,7 +16,7 @@ DISCIPLINES = ("performance", "fairness", "attribution", "activations", "ood", "
 class Strict(BaseModel):
     """A record that refuses keys it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class Gate(Strict):

@@ -62,8 +62,8 @@ def _render(record: BundleRecord, model: Path, data: Path, label: str, sensitive
     if sensitive:
         listed = json.dumps(sensitive, ensure_ascii=False)
         gates.append(f"  fairness/demographic_parity_ratio: {{at_least: 0.8, of: {listed}}}")
-    quoted = [json.dumps(part, ensure_ascii=False) for part in (record.name, str(model), str(data), label, positive)]
-    return f"""# An audit of {record.name}. Paths are relative to this file or absolute.
+    quoted = [json.dumps(part, ensure_ascii=False) for part in (model.name, str(model), str(data), label, positive)]
+    return f"""# An audit of {model.name}. Paths are relative to this file or absolute.
 name: {quoted[0]}
 model: {quoted[1]}
 data:

@@ -38,7 +38,9 @@ COST_SCHEMA = pa.schema(
         ("reader", pa.string()),
         ("co2_g", pa.float64()),
         ("country", pa.string()),
+        ("country_name", pa.string()),
         ("grid_g_per_kwh", pa.float64()),
+        ("grid_year", pa.int64()),
         ("reason", pa.string()),
     ]
 )
@@ -61,6 +63,7 @@ class Cost:
     source: Source = "absent"
     reader: str = ""
     country: str = ""
+    country_name: str = ""
     grid_g_per_kwh: float = 0.0
     grid_year: int = 0
     reason: str = "the phase has not ended"
@@ -116,7 +119,14 @@ class Meter:
         """
         if self._open is not None:
             raise RuntimeError(f"phase {name!r} cannot begin inside {self._open!r}: phases follow one another")
-        cost = Cost(name, country=self.grid.country, grid_g_per_kwh=self.grid.g_per_kwh, grid_year=self.grid.year)
+        grid = self.grid
+        cost = Cost(
+            name,
+            country=grid.country,
+            country_name=grid.name,
+            grid_g_per_kwh=grid.g_per_kwh,
+            grid_year=grid.year,
+        )
         self._open = name
         problem = self._begin()
         start = self._clock()
@@ -124,7 +134,7 @@ class Meter:
             yield cost
         finally:
             self._open = None
-            _wait_for_gpu()
+            wait_for_gpu()
             cost.seconds = self._clock() - start
             _fill(cost, Reading(reason=problem) if problem else self._end())
             self.costs.append(cost)
@@ -134,7 +144,7 @@ class Meter:
         return costs_table(self.costs)
 
     def _begin(self) -> str:
-        _wait_for_gpu()
+        wait_for_gpu()
         try:
             self._reader.start()
         except Exception as problem:
@@ -174,7 +184,7 @@ def _fill(cost: Cost, reading: Reading) -> None:
     cost.high_joules = math.fsum(part.high_joules for part in reading.parts)
     sources = {part.source for part in reading.parts}
     cost.source = "measured" if sources == {"measured"} else "estimated"
-    cost.reader = "; ".join(f"{part.component}: {part.reader} ({part.source})" for part in reading.parts)
+    cost.reader = "; ".join(f"{part.component} {part.source}: {part.reader}" for part in reading.parts)
     if "measured" in sources and cost.seconds < COARSE_SECONDS:
         cost.reason = f"coarse: a window of {cost.seconds:.2g} s is short for a counter"
     elif cost.seconds < SHORT_SECONDS:
@@ -185,7 +195,7 @@ def _said(problem: Exception) -> str:
     return f"the reader failed: {type(problem).__name__}: {problem}"
 
 
-def _wait_for_gpu() -> None:
+def wait_for_gpu() -> None:
     """Let queued CUDA work finish, where torch is loaded and has begun to use CUDA. Never imports torch."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():

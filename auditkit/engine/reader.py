@@ -231,9 +231,9 @@ def _measured(component: str, joules: float, text: str, relative: float) -> Part
 def _modelled_cpu(item: Any, joules: float, seconds: float) -> Part:
     """The load model: a range from a tenth of the rated power, which an idle processor draws, to all of it."""
     rated = float(item._tdp)
-    text = f"this process's share of {rated:g} W" if item._mode == "cpu_load" else f"half of {rated:g} W"
-    if rated == 4 * item._cpu_count or item._is_generic_tdp:
-        text += f", an assumed rating: no table knows {item._model or 'this processor'}"
+    assumed = rated == 4 * item._cpu_count or item._is_generic_tdp
+    power = f"an assumed {rated:g} W, no rating being known for {item._model}" if assumed else f"a rated {rated:g} W"
+    text = f"this process's share of {power}" if item._mode == "cpu_load" else f"half of {power}"
     low, high = min(joules, 0.1 * rated * seconds), max(joules, rated * seconds)
     return Part("cpu", joules, low, high, "estimated", text)
 

@@ -134,7 +134,7 @@ class RowEngine:
         self.count(3 * count, backward=True)
         scale = alone.abs().amax(dim=0) + 1e-6
         apart = torch.maximum((together - alone).abs(), (backwards - alone).abs()) / scale
-        self.independent = bool((apart <= COUPLED).all())
+        self.independent = not bool((apart > COUPLED).any())
         if not self.independent:
             self.size = 1
         return self.independent

@@ -96,5 +96,7 @@ def open_audit(path: str | Path) -> Audit:
     """Open the folder of a finished audit. Raises InputError where there is none."""
     folder = Path(path)
     if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder; give the folder of an audit, as `auditkit run` printed it")
+        raise InputError(
+            f"{folder}: there is no such folder; give the folder of an audit, as `auditkit run` printed it"
+        )
     return Audit(folder)

@@ -73,9 +73,10 @@ class RunFolder:
             return False
 
     def write(self, discipline: str, findings: Findings) -> None:
-        """Keep a discipline's findings; its record is written last."""
-        tables = {f"{name}.parquet": table for name, table in findings.tables.items()}
-        tables |= {f"{name}{MEASURED}": table for name, table in findings.measured_tables.items()}
+        """Keep a discipline's findings; its record is written last. A table is `rates` or, in full, `fairness/rates`."""
+        own = f"{discipline}/"
+        tables = {f"{name.removeprefix(own)}.parquet": table for name, table in findings.tables.items()}
+        tables |= {f"{name.removeprefix(own)}{MEASURED}": table for name, table in findings.measured_tables.items()}
         tables["metrics.parquet"] = to_table(findings.metrics)
         tables[f"metrics{MEASURED}"] = to_table(findings.measured)
         files = {}
@@ -185,7 +186,7 @@ class Evidence:
             if path is None:
                 raise InputError(f"{self.folder}: the audit has no table {name!r}")
             connection.read_parquet(str(path)).create_view(alias)
-        return connection.execute(sql).to_arrow_table()
+        return connection.sql(sql).to_arrow_table()
 
     def sections(self) -> dict[str, list[Section]]:
         """Discipline → its sections, made by the discipline's view."""

@@ -27,13 +27,14 @@ from typing import Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from auditkit.errors import InputError, nearest
+from auditkit.spec import parse
 from auditkit.subject.data import Schema
 from auditkit.subject.model import Model, pick_device
-from auditkit.subject.preprocessing import ImagePreprocessing, Preprocessing, TablePreprocessing
+from auditkit.subject.preprocessing import ImagePreprocessing, Preprocessing
 
 WEIGHTS, RECORD = "model.safetensors", "model.json"
 FORMAT = 1
@@ -112,26 +113,31 @@ def save_bundle(model: Model, folder: str | Path) -> Path:
             f"{model.origin}: a bundle must say how to build the network; set model.architecture to "
             "{'path': 'package.module:Class', 'arguments': {...}}"
         )
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.module.state_dict().items()}
-    with _whole(folder / WEIGHTS) as beside:
-        save_file(state, beside)
+    weights = save(state)
     schema = model.schema
     record = BundleRecord(
-        architecture=Architecture.model_validate(model.architecture),
+        architecture=parse(model.architecture, Architecture, "model.architecture"),
         preprocessing=model.preprocessing,
         classes=model.classes,
         label=schema.label if schema else None,
         positive=schema.positive if schema else None,
         sensitive=schema.sensitive if schema else (),
         penultimate=model.penultimate,
-        training=TrainingRecord.model_validate(model.record) if model.record else None,
-        weights_sha256=_sha256(folder / WEIGHTS),
+        training=parse(model.record, TrainingRecord, "model.record") if model.record else None,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
         versions=versions(),
     )
+    try:
+        written = record.model_dump_json(indent=2) + "\n"
+    except ValueError as problem:
+        raise InputError(f"model.architecture: arguments must be values that JSON can hold ({problem})") from None
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _whole(folder / WEIGHTS) as beside:
+        beside.write_bytes(weights)
     with _whole(folder / RECORD) as beside:
-        beside.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        beside.write_text(written, encoding="utf-8")
     return folder
 
 
@@ -186,9 +192,9 @@ def bundle_folder(path: str | Path) -> Path:
     return path
 
 
-def read_record(folder: Path) -> BundleRecord:
-    """`model.json`, validated. Imports none of the bundle's code."""
-    path = folder / RECORD
+def read_record(folder: str | Path) -> BundleRecord:
+    """`model.json`, validated. Imports none of the bundle's code. Raises InputError for a folder that is no bundle."""
+    path = bundle_folder(folder) / RECORD
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as problem:
@@ -205,7 +211,9 @@ def read_record(folder: Path) -> BundleRecord:
         first = problem.errors()[0]
         where = [str(part) for part in first["loc"]]
         if first["type"] == "extra_forbidden" and len(where) == 1:
-            raise InputError(f"{path}: unknown key {where[0]!r}; {nearest(where[0], BundleRecord.model_fields)}") from None
+            raise InputError(
+                f"{path}: unknown key {where[0]!r}; {nearest(where[0], BundleRecord.model_fields)}"
+            ) from None
         said = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].lower()
         raise InputError(f"{path}: {'.'.join(where)}: {said}") from None
 
@@ -270,15 +278,17 @@ def versions() -> dict[str, str]:
 def _build(named: Architecture, where: Path, allowed: str | None, near: Path | None) -> nn.Module:
     if not named.path.startswith(OWN_ARCHITECTURES) and named.path != allowed:
         raise InputError(
-            f"{where}: the network is built by {named.path!r}, code outside auditkit, which runs only where you name it "
-            f"too: architecture: {named.path} in audit.yaml, or load_model(..., architecture={named.path!r})"
+            f"{where}: the network is built by {named.path!r}, code outside auditkit, which runs only where you name "
+            f"it too: architecture: {named.path} in audit.yaml, or load_model(..., architecture={named.path!r})"
         )
     kind = import_architecture(named.path, near)
     try:
         with torch.random.fork_rng():
             return kind(**named.arguments)
     except Exception as problem:
-        raise InputError(f"{where}: architecture {named.path!r} cannot be built from its arguments ({problem})") from None
+        raise InputError(
+            f"{where}: architecture {named.path!r} cannot be built from its arguments ({problem})"
+        ) from None
 
 
 def _weights(path: Path, digest: str) -> dict[str, Tensor]:
@@ -339,15 +349,3 @@ def _importable(near: Path | None) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(near))
-
-
-__all__ = [
-    "BundleRecord",
-    "TablePreprocessing",
-    "TrainingRecord",
-    "dry_run",
-    "import_architecture",
-    "load_bundle",
-    "read_record",
-    "save_bundle",
-]

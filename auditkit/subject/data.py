@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from auditkit.errors import InputError, nearest
 
@@ -112,7 +113,7 @@ class Split:
         """SHA-256 over columns and arrays, independent of how the rows were stored."""
         state = hashlib.sha256()
         sink = pa.BufferOutputStream()
-        table = self.table.replace_schema_metadata(None).combine_chunks()
+        table = _settled(self.table.replace_schema_metadata(None)).combine_chunks()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
         state.update(sink.getvalue())
@@ -121,6 +122,24 @@ class Split:
             state.update(f"{name}{array.dtype}{array.shape}".encode())
             state.update(array.tobytes())
         return state.hexdigest()
+
+
+def _settled(table: pa.Table) -> pa.Table:
+    """The table with what lies beneath a null made plain, and which rows are null as a column of its own.
+
+    What a reader leaves beneath a null is arbitrary, and would otherwise be part of the digest.
+    """
+    columns: dict[str, pa.ChunkedArray | pa.Array] = {}
+    for place, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if column.null_count == len(column):
+            column = pa.nulls(len(column))
+        elif column.null_count and not pa.types.is_nested(column.type):
+            columns[f"{place} is null"] = pc.is_null(column)
+            column = pc.fill_null(column, column.drop_null()[0])
+        columns[f"{place} {name}"] = column
+    return pa.table(columns)
 
 
 def label_text(value: object) -> str | None:

@@ -61,7 +61,7 @@ def adult() -> tuple[Splits, Schema]:
     schema = Schema(tuple(features), ("<=50K", ">50K"), "class", ">50K", ("sex", "race", "age_band"))
     known = np.flatnonzero(age <= OLDEST)
     strata = [table.column(name).take(pa.array(known)).to_pylist() for name in ("class", "sex", "race", "age_band")]
-    splits = {
+    splits: Splits = {
         role: Split(role, role, table.take(pa.array(known[places])), schema, origin="built-in adult")
         for role, places in _deal(list(zip(*strata, strict=True)), ADULT_SEED).items()
     }
@@ -81,7 +81,7 @@ def digits() -> tuple[Splits, Schema]:
     data = load_digits()
     images, labels = data.images[:, None].astype(np.float32), data.target
     schema = Schema(("images",), tuple(str(digit) for digit in range(10)), "digit")
-    splits = {
+    splits: Splits = {
         role: Split(role, role, pa.table({"digit": labels[rows]}), schema, {"images": images[rows]}, "built-in digits")
         for role, rows in _deal(labels.tolist(), DIGITS_SEED).items()
     }

@@ -188,6 +188,10 @@ def pick_device(wanted: str) -> torch.device:
         raise InputError(f"device {wanted!r} is not known; use auto, cpu or cuda") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {wanted!r} was asked for, but this machine has no CUDA; use auto or cpu")
+    if device.type == "cuda" and (device.index or 0) >= (known := torch.cuda.device_count()):
+        raise InputError(
+            f"device {wanted!r} was asked for, but this machine has {known} CUDA device(s), counted from 0"
+        )
     return device
 
 

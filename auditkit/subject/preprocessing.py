@@ -63,7 +63,7 @@ class TablePreprocessing(BaseModel):
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns the model sees, numbers first."""
-        return tuple(column.name for column in (*self.numeric, *self.categorical))
+        return (*(column.name for column in self.numeric), *(column.name for column in self.categorical))
 
     def places(self) -> list[Place]:
         """Where each column enters the model, in the order of `columns`."""

@@ -162,8 +162,8 @@ def test_one_estimated_part_makes_the_cost_an_estimate() -> None:
     with meter.phase("pass") as cost:
         pass
     assert (cost.source, cost.joules, cost.low_joules, cost.high_joules) == ("estimated", 910, 856, 975)
-    assert "gpu: counter (measured)" in cost.reader
-    assert "cpu: model (estimated)" in cost.reader
+    assert "gpu measured: counter" in cost.reader
+    assert "cpu estimated: model" in cost.reader
 
 
 def test_a_cost_survives_json() -> None:
@@ -326,3 +326,21 @@ def test_the_meter_does_not_import_torch_nor_codecarbon() -> None:
         "print([name for name in ('torch', 'codecarbon', 'pandas', 'streamlit') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_measured_by_its_counter() -> None:
+    import torch
+
+    square = torch.randn(4096, 4096, device="cuda")
+    meter = Meter("DEU")
+    with meter.phase("busy") as cost:
+        end = time.perf_counter() + 6
+        while time.perf_counter() < end:
+            square = torch.nn.functional.normalize(square @ square)
+            torch.cuda.synchronize()
+    part = next(part for part in cost.parts if part.component == "gpu")
+    assert part.source == "measured"
+    assert "NVML" in part.reader
+    assert part.reader.endswith(", whole card")
+    assert 50 * cost.seconds < part.joules < 1500 * cost.seconds

@@ -1,0 +1,1 @@
+"""Activations: what the layers do with the data: dead and saturated units, effective rank, a map of the features."""

@@ -1,0 +1,195 @@
+"""Attribution: which inputs the model's answers rest on, row by row and overall, each explanation checked.
+
+A seeded sample of one split is explained by every method that is valid for the model. The pass is not needed: the
+analysis runs the model itself, through the row engine, and the cost ledger says how often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from auditkit.attribution.explicands import Attribution, Explicands, explicands_of, target_text
+from auditkit.attribution.methods import METHODS, Validity
+from auditkit.attribution.summary import agreement_rows, check_rows, global_table, importance_rows, sensitive_rows
+from auditkit.attribution.tables import baseline_table, column_explanations, map_explanations, method_table, row_table
+from auditkit.engine.analysis import Context, Needs, Observer
+from auditkit.engine.readable import readable_inputs
+from auditkit.engine.rows import RowEngine
+from auditkit.engine.space import SpaceError
+from auditkit.errors import InputError, nearest
+from auditkit.evidence.metrics import Caveat, Findings, MetricRow
+from auditkit.spec import AuditSpec
+from auditkit.subject.data import Split
+from auditkit.subject.subject import Subject
+
+NAME = "attribution"
+DRAW, BASELINE, BOOTSTRAP = 310, 311, 312
+"""streams of the audit's seed"""
+
+
+class AttributionAnalysis:
+    """Explains a stated sample of rows and says how far each explanation can be trusted."""
+
+    name = NAME
+    title = "Explanations"
+
+    def needs(self, subject: Subject, spec: AuditSpec) -> Needs:
+        return Needs()
+
+    def observe(self, context: Context, split: Split, earlier: Mapping[str, Observer]) -> Observer | None:
+        return None
+
+    def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
+        spec, model = context.spec, context.subject.model
+        split = _explained_split(context)
+        if split is None:
+            return _nothing(f"there is no split {spec.attribution.split!r} to explain", {})
+        validity = {name: METHODS[name].valid_for(model) for name in _wanted(spec)}
+        usable = [name for name, found in validity.items() if found.status != "refused"]
+        if not usable:
+            return _nothing("no attribution method is valid for this model", validity)
+        rows = drawn_rows(len(split), spec.attribution.rows, spec.seed)
+        with model.evaluating():
+            try:
+                engine = RowEngine(model, split, context.ledger, NAME, spec.batch_size)
+                explicands = _explicands(context, engine, split, rows)
+            except SpaceError as problem:
+                return _nothing(str(problem), validity)
+            context.ledger.distinct(NAME, split.name, len(rows))
+            found = {
+                name: METHODS[name].run(engine, explicands, spec.attribution)
+                for name in context.progress.track(usable, len(usable), "explaining", "methods")
+            }
+        for name in [name for name, part in found.items() if not torch.isfinite(part.values).all(dim=1).any()]:
+            del found[name]
+            validity[name] = Validity("refused", "its attributions are not finite for any row")
+        explicands, found, strange = finite_only(explicands, found)
+        if len(explicands) == 0 or not found:
+            return _nothing("no explained row has a finite score and finite attributions", validity)
+        findings = _findings(context, split, explicands, found, validity)
+        findings.caveats += _caveats(context, engine, explicands, found, validity, strange)
+        return findings
+
+
+def drawn_rows(available: int, wanted: int, seed: int) -> np.ndarray:
+    """Which rows are explained: a seeded draw without replacement, in order.
+
+    >>> drawn_rows(3, 10, 0).tolist()
+    [0, 1, 2]
+    """
+    if available <= wanted:
+        return np.arange(available)
+    return np.sort(np.random.default_rng([seed, DRAW]).choice(available, wanted, replace=False))
+
+
+def finite_only(
+    explicands: Explicands, found: Mapping[str, Attribution]
+) -> tuple[Explicands, dict[str, Attribution], int]:
+    """Drop the rows in which a score or any method's attribution is not finite; also how many they were."""
+    kept = torch.isfinite(explicands.change)
+    for attribution in found.values():
+        kept &= torch.isfinite(attribution.values).all(dim=1)
+    if kept.all():
+        return explicands, dict(found), 0
+    return explicands.take(kept), {name: part.take(kept) for name, part in found.items()}, int((~kept).sum())
+
+
+def _explained_split(context: Context) -> Split | None:
+    """The split to explain; a name the user chose that is none is an error, a missing default is not."""
+    settings = context.spec.attribution
+    split = context.subject.split(settings.split)
+    if split is None and "split" in settings.model_fields_set:
+        known = [part.name for part in context.subject.splits]
+        raise InputError(f"attribution.split: there is no split {settings.split!r}; {nearest(settings.split, known)}")
+    return split
+
+
+def _wanted(spec: AuditSpec) -> list[str]:
+    """The methods asked for, all where none is named."""
+    names = spec.attribution.methods if spec.attribution.methods is not None else list(METHODS)
+    for name in names:
+        if name not in METHODS:
+            raise InputError(f"attribution.methods: there is no method {name!r}; {nearest(name, METHODS)}")
+    return names
+
+
+def _explicands(context: Context, engine: RowEngine, split: Split, rows: np.ndarray) -> Explicands:
+    reference = next(iter(context.subject.of_role("train")), None)
+    return explicands_of(engine, split, rows, reference, context.spec.seed + BASELINE)
+
+
+def _findings(
+    context: Context, split: Split, explicands: Explicands, found: dict[str, Attribution], validity: dict[str, Validity]
+) -> Findings:
+    spec, model = context.spec, context.subject.model
+    confidence = spec.attribution.confidence
+    rng = np.random.default_rng([spec.seed, BOOTSTRAP])
+    overall = global_table(explicands, found, split, spec, rng)
+    image = explicands.shape is not None
+    findings = Findings(
+        tables={
+            f"{NAME}/methods": method_table(validity),
+            f"{NAME}/rows": row_table(explicands, found, split, target_text(split.schema)),
+            f"{NAME}/explanations": (map_explanations if image else column_explanations)(explicands, found),
+            f"{NAME}/inputs": readable_inputs(model.preprocessing, split, explicands.rows),
+            f"{NAME}/baseline": baseline_table(model, explicands),
+            f"{NAME}/global": overall,
+        }
+    )
+    findings.metrics += check_rows(explicands, found, split)
+    findings.metrics += agreement_rows(found, split, confidence, rng)
+    if not image:
+        findings.metrics += importance_rows(overall, split, confidence)
+        findings.metrics += sensitive_rows(explicands, found, split, confidence, rng)
+    findings.metrics += [
+        MetricRow(NAME, "completeness_gap", split.name, detail=name, status="not applicable", reason=state.reason)
+        for name, state in validity.items()
+        if state.status == "refused"
+    ]
+    return findings
+
+
+def _caveats(
+    context: Context,
+    engine: RowEngine,
+    explicands: Explicands,
+    found: dict[str, Attribution],
+    validity: dict[str, Validity],
+    strange: int,
+) -> list[Caveat]:
+    caveats = []
+    for name, state in validity.items():
+        if state.status == "valid":
+            continue
+        expected = state.status == "refused" and context.spec.attribution.methods is None
+        text = f"{METHODS[name].title} is {state.status}: {state.reason}."
+        caveats.append(Caveat(NAME, text, f"{NAME}/{name}", "note" if expected else "warning"))
+    if not engine.independent:
+        text = "The model's answer to a row depends on the rows beside it; each row was explained on its own."
+        caveats.append(Caveat(NAME, text, NAME))
+    if explicands.baseline.rows == 0:
+        text = f"The baseline is {explicands.baseline.description}; it may stand for no real row."
+        caveats.append(Caveat(NAME, text, f"{NAME}/baseline"))
+    if strange:
+        text = f"{strange} of {strange + len(explicands)} rows gave values that are not finite and are not explained."
+        caveats.append(Caveat(NAME, text, NAME))
+    for name, attribution in found.items():
+        open_rows = 0 if attribution.converged is None else int((~attribution.converged).sum())
+        if open_rows:
+            text = (
+                f"{METHODS[name].title}: {open_rows} of {len(explicands)} rows still miss the tolerance of "
+                f"{context.spec.attribution.tolerance:g} after {int(attribution.steps.max())} steps."  # type: ignore[union-attr]
+            )
+            caveats.append(Caveat(NAME, text, f"{NAME}/{name}"))
+    return caveats
+
+
+def _nothing(reason: str, validity: dict[str, Validity]) -> Findings:
+    """Findings that say why there are none."""
+    rows = [MetricRow(NAME, "completeness_gap", status="not applicable", reason=reason)]
+    tables = {f"{NAME}/methods": method_table(validity)} if validity else {}
+    details = "".join(f" {METHODS[name].title}: {state.reason}." for name, state in validity.items() if state.reason)
+    return Findings(metrics=rows, tables=tables, caveats=[Caveat(NAME, f"Nothing was explained: {reason}.{details}")])

@@ -1,0 +1,71 @@
+"""Grad-CAM: where in the picture the last convolution's channels speak for the score.
+
+The channels of the last convolution with a spatial output are weighted by their mean gradient, summed, and what is
+negative is cut off; the map is scaled up to the picture. It shows places only: it says nothing of pixels or of
+evidence against the score, and does not add up to the score. Computed by captum.
+
+Source: Selvaraju et al., "Grad-CAM", ICCV 2017, arXiv:1610.02391.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from auditkit.attribution.explicands import Attribution, Explicands, attribution
+from auditkit.engine.rows import RowEngine
+from auditkit.subject.model import Model
+from auditkit.subject.preprocessing import ImagePreprocessing
+
+
+def last_convolution(model: Model) -> tuple[str, tuple[int, int]] | None:
+    """The last 2-D convolution to run whose output is larger than 1 x 1, and that output's (height, width)."""
+    if not isinstance(model.preprocessing, ImagePreprocessing):
+        return None
+    seen: list[tuple[str, tuple[int, int]]] = []
+
+    def note(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            if output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
+                seen.append((name, (int(output.shape[2]), int(output.shape[3]))))
+
+        return hook
+
+    named = model.module.named_modules()
+    hooks = [part.register_forward_hook(note(name)) for name, part in named if isinstance(part, nn.Conv2d)]
+    try:
+        with model.evaluating(), torch.inference_mode():
+            model.logits((torch.zeros((1, *model.preprocessing.shape), device=model.device),))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen[-1] if seen else None
+
+
+def grad_cam(engine: RowEngine, explicands: Explicands) -> Attribution:
+    """Non-negative maps of every row; the cells of the partition add up their pixels."""
+    from captum.attr import LayerAttribution, LayerGradCam
+
+    found = last_convolution(engine.model)
+    shape = explicands.shape
+    if found is None or shape is None:
+        raise ValueError("Grad-CAM needs a convolution with a spatial output; ask `METHODS` whether it is valid first")
+    layer = engine.model.layer(found[0])
+    maps = []
+
+    def work(index: Tensor) -> Tensor:
+        rows = explicands.given.take(index)
+        method = LayerGradCam(lambda x: (engine.space.logits((x,)) * rows.contrast).sum(dim=1), layer)
+        coarse = method.attribute(rows.points[0], relu_attributions=True)
+        return LayerAttribution.interpolate(coarse.detach(), shape[1:], "bilinear")
+
+    for index, batch in engine.batches(len(explicands), work):
+        engine.count(len(index), backward=True)
+        maps.append(batch)
+    values = torch.cat(maps)
+    whole = (values / shape[0]).expand(-1, *shape)
+    return attribution(explicands, (whole,), np.ones(len(explicands), dtype=np.int64))

@@ -1,0 +1,156 @@
+"""The registry of attribution methods: what each promises, what it costs, and whether a model allows it.
+
+A new method is one file with a function `(engine, explicands) -> Attribution` and one entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from auditkit.attribution.explicands import Attribution, Explicands
+from auditkit.attribution.grad_cam import grad_cam, last_convolution
+from auditkit.attribution.gradient_x_input import gradient_x_input
+from auditkit.attribution.integrated_gradients import integrated_gradients
+from auditkit.attribution.occlusion import occlusion
+from auditkit.engine.rows import RowEngine
+from auditkit.engine.space import InputSpace, SpaceError
+from auditkit.spec import AttributionSpec
+from auditkit.subject.model import Model
+from auditkit.subject.preprocessing import ImagePreprocessing
+
+COARSE = 16
+"""a Grad-CAM map with fewer places than this is called coarse"""
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """Whether a method may be used on a model, and why not (or not fully)."""
+
+    status: Literal["valid", "degraded", "refused"] = "valid"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What is known of a method before it runs.
+
+    complete: its attributions promise to add up to the change in score. signed: negative values mean "against".
+    direction: what a larger value means. cost: forward and backward rows per explained row.
+    """
+
+    name: str
+    title: str
+    complete: bool
+    signed: bool
+    direction: str
+    cost: str
+    run: Callable[[RowEngine, Explicands, AttributionSpec], Attribution]
+    valid_for: Callable[[Model], Validity]
+
+
+def _space_allows(model: Model) -> Validity:
+    """Refused where the model's inputs have no attribution space."""
+    try:
+        with model.evaluating():
+            InputSpace.trace(model, example_inputs(model))
+    except SpaceError as problem:
+        return Validity("refused", str(problem))
+    return Validity()
+
+
+def _gradient_allows(model: Model) -> Validity:
+    """Refused where no gradient leads from the output to the inputs, degraded where some inputs get none."""
+    try:
+        with model.evaluating():
+            inputs = example_inputs(model)
+            space = InputSpace.trace(model, inputs)
+            points, _ = space.enter(inputs)
+            leaves = [part.detach().clone().requires_grad_(True) for part in points]
+            with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+                output = space.logits(tuple(leaf * 1.0 for leaf in leaves)).sum()
+                if not output.requires_grad:
+                    return Validity("refused", "no gradient leads from the model's output back to its inputs")
+                found = torch.autograd.grad(output, leaves, allow_unused=True)
+    except SpaceError as problem:
+        return Validity("refused", str(problem))
+    cut = sum(part is None for part in found)
+    if cut:
+        return Validity("degraded", f"no gradient reaches {cut} of {len(leaves)} inputs, which therefore get 0")
+    return Validity()
+
+
+def _cam_allows(model: Model) -> Validity:
+    """Refused without a spatial convolution, degraded where its map is coarse."""
+    if not isinstance(model.preprocessing, ImagePreprocessing):
+        return Validity("refused", "Grad-CAM is for images")
+    found = last_convolution(model)
+    if found is None:
+        return Validity("refused", "the model has no 2-D convolution with a spatial output")
+    layer, (height, width) = found
+    if height * width < COARSE:
+        return Validity("degraded", f"the map of layer {layer!r} has only {height} x {width} places")
+    return Validity()
+
+
+def example_inputs(model: Model) -> tuple[torch.Tensor, ...]:
+    """One made-up row of inputs in the shapes and dtypes of the model's preprocessing: zeros."""
+    preprocessing = model.preprocessing
+    if isinstance(preprocessing, ImagePreprocessing):
+        return (torch.zeros((1, *preprocessing.shape), device=model.device),)
+    inputs = []
+    if preprocessing.numeric:
+        inputs.append(torch.zeros((1, len(preprocessing.numeric)), device=model.device))
+    if preprocessing.categorical:
+        inputs.append(torch.zeros((1, len(preprocessing.categorical)), dtype=torch.int64, device=model.device))
+    return tuple(inputs)
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method(
+            name="integrated_gradients",
+            title="Integrated Gradients",
+            complete=True,
+            signed=True,
+            direction="positive speaks for the target, negative against it",
+            cost="8 to 2 x maximum_steps forward and backward rows, until the completeness gap is in tolerance",
+            run=lambda engine, rows, spec: integrated_gradients(engine, rows, spec.tolerance, spec.maximum_steps),
+            valid_for=_gradient_allows,
+        ),
+        Method(
+            name="gradient_x_input",
+            title="Gradient × Input",
+            complete=False,
+            signed=True,
+            direction="positive speaks for the target, negative against it",
+            cost="1 forward and 1 backward row",
+            run=lambda engine, rows, _spec: gradient_x_input(engine, rows),
+            valid_for=_gradient_allows,
+        ),
+        Method(
+            name="occlusion",
+            title="Occlusion",
+            complete=False,
+            signed=True,
+            direction="positive: the target falls when the part is replaced by its baseline",
+            cost="1 forward row per column or cell",
+            run=lambda engine, rows, _spec: occlusion(engine, rows),
+            valid_for=_space_allows,
+        ),
+        Method(
+            name="grad_cam",
+            title="Grad-CAM",
+            complete=False,
+            signed=False,
+            direction="larger: channels active here speak for the target; evidence against it is not shown",
+            cost="1 forward and 1 backward row",
+            run=lambda engine, rows, _spec: grad_cam(engine, rows),
+            valid_for=_cam_allows,
+        ),
+    )
+}

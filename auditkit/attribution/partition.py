@@ -1,0 +1,80 @@
+"""Partition: which explained part (a table's column, an image's cell) each number of a point belongs to.
+
+Attributions are made in attribution space (`engine/space.py`) and reported per part: a categorical column is the sum
+over its embedding's dimensions, an image's cell the sum over its pixels and channels. Sums keep completeness.
+Images are divided into at most 16 x 16 cells, so that the work of occlusion and the size of the evidence are bounded;
+small images (a side of up to 16 pixels) have one cell per pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from auditkit.engine.space import InputSpace, Points, SpaceError
+from auditkit.subject.model import Model
+from auditkit.subject.preprocessing import ImagePreprocessing, TablePreprocessing
+
+CELLS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """parts: their names. labels: per point tensor, int64 of its shape past the batch axis, the part of each number."""
+
+    parts: tuple[str, ...]
+    labels: tuple[Tensor, ...]
+
+    def sums(self, values: Points) -> Tensor:
+        """float64 [n, parts]: values in attribution space, added up per part."""
+        total = torch.zeros((len(values[0]), len(self.parts)), dtype=torch.float64, device=values[0].device)
+        for part, label in zip(values, self.labels, strict=True):
+            total.index_add_(1, label.flatten(), part.double().flatten(1))
+        return total
+
+
+def partition_of(model: Model, space: InputSpace, points: Points) -> Partition:
+    """The parts of a model's points, from its preprocessing.
+
+    Raises SpaceError where a column of the preprocessing enters the model at no place of the space.
+    """
+    if isinstance(model.preprocessing, ImagePreprocessing):
+        return _cells(model.preprocessing.shape, points)
+    return _columns(model.preprocessing, space, points)
+
+
+def _columns(preprocessing: TablePreprocessing, space: InputSpace, points: Points) -> Partition:
+    """One part per column, in the preprocessing's order."""
+    number = {(place.input, place.index): part for part, place in enumerate(preprocessing.places())}
+    labels: list[Tensor] = []
+    for place, part in enumerate(points):
+        owned = torch.tensor([number[owner] for owner in space.owner(place)], device=part.device)
+        width = part[0].numel() // len(owned)
+        labels.append(owned.repeat_interleave(width).reshape(part.shape[1:]))
+    reached = set(torch.cat([label.flatten() for label in labels]).tolist())
+    silent = [name for part, name in enumerate(preprocessing.columns) if part not in reached]
+    if len(silent) == len(preprocessing.columns):
+        raise SpaceError("no column reaches the model through a float input or an nn.Embedding")
+    return Partition(preprocessing.columns, tuple(labels))
+
+
+def _cells(shape: tuple[int, int, int], points: Points) -> Partition:
+    """A grid of cells over the image, shared by all channels."""
+    _, height, width = shape
+    side = cell_side(height, width)
+    down, across = torch.arange(height) // side, torch.arange(width) // side
+    columns = -(-width // side)
+    label = (down[:, None] * columns + across[None, :]).expand(shape).contiguous().to(points[0].device)
+    names = tuple(f"{row},{column}" for row in range(-(-height // side)) for column in range(columns))
+    return Partition(names, (label,))
+
+
+def cell_side(height: int, width: int) -> int:
+    """How many pixels wide and high a cell is.
+
+    >>> cell_side(8, 8), cell_side(28, 28), cell_side(224, 224)
+    (1, 2, 14)
+    """
+    return -(-max(height, width) // CELLS)

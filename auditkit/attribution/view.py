@@ -1,0 +1,299 @@
+"""How attribution is shown: evidence → sections. Picks rows and formats them; computes no statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from auditkit import theme
+from auditkit.attribution import figures
+from auditkit.evidence.metrics import MetricRow, select
+from auditkit.evidence.section import Section
+
+NAME = "attribution"
+SHARE = (
+    "Each explained row's attributions are divided by their total magnitude and averaged over rows, so that all shares "
+    "add up to 100 %. Intervals are a percentile bootstrap over the explained rows: they cover the choice of rows, not "
+    "the choice of method or baseline."
+)
+
+
+def sections(evidence: Any) -> list[Section]:
+    """The sections of the page, in reading order; one that says why where nothing was explained."""
+    rows, methods = evidence.table(f"{NAME}/rows"), evidence.table(f"{NAME}/methods")
+    if rows is None or methods is None:
+        said = [caveat.text for caveat in evidence.caveats if caveat.analysis == NAME]
+        return [Section("nothing", "Explanations", " ".join(said))] if said else []
+    found = [*_overall(evidence, methods), *_by_group(evidence, methods), *_examples(evidence, rows, methods)]
+    return [*found, _checks(evidence, rows, methods)]
+
+
+def explained_rows(evidence: Any) -> pa.Table | None:
+    """One line per explained row, for choosing one: row, label, prediction, target, score, baseline_score."""
+    rows = evidence.table(f"{NAME}/rows")
+    if rows is None or rows.num_rows == 0:
+        return None
+    first = rows.column("method")[0].as_py()
+    chosen = rows.filter(pc.equal(rows.column("method"), first))
+    return chosen.select(["row", "label", "prediction", "target", "score", "baseline_score"])
+
+
+def leading(methods: pa.Table, rows: pa.Table) -> str:
+    """The method shown first: a complete one where there is one."""
+    present = set(rows.column("method").to_pylist())
+    lines = [line for line in methods.to_pylist() if line["method"] in present]
+    return str(max(lines, key=lambda line: line["complete"])["method"])
+
+
+def _overall(evidence: Any, methods: pa.Table) -> list[Section]:
+    overall, rows = evidence.table(f"{NAME}/global"), evidence.table(f"{NAME}/rows")
+    if overall is None:
+        return []
+    lead = leading(methods, rows)
+    title = figures.titles(methods)[lead]
+    lines = [line for line in figures.where(overall, method=lead, attribute="") if line["status"] == "ok"]
+    if not lines:
+        return []
+    n, baseline = lines[0]["n"], _baseline(evidence)
+    image = _explains_images(overall)
+    how = f"{title} over {theme.number(n, 'rows')} rows drawn with the audit's seed. {SHARE} Baseline: {baseline}."
+    ranked = sorted(lines, key=lambda line: -line["share"])
+    if image:
+        top = ranked[0]
+        return [
+            Section(
+                "importance",
+                "Where the answers rest",
+                f"The weightiest place holds {theme.number(top['share'], 'rate', top['lower'], top['upper'])} of the "
+                f"attribution, {theme.number(1 / len(lines), 'rate')} would be an even spread.",
+                figure=figures.importance_map(overall, methods),
+                reading="Brighter places carry more of the attribution, for or against, averaged over the explained "
+                "pictures; all panels share one scale.",
+                how=how,
+            )
+        ]
+    named = [
+        f"{line['column']} ({theme.number(line['share'], 'rate', line['lower'], line['upper'])})" for line in ranked
+    ]
+    return [
+        Section(
+            "importance",
+            "What the answers rest on",
+            f"Of the attribution, the largest shares lie on {_listed(named[:3])}.",
+            figure=figures.importance(overall, methods, lead),
+            reading=f"Bars: share of attribution by {title}, with 95 % intervals; marks: the other methods. A column "
+            "on which the methods disagree needs a closer look.",
+            table=_importance_table(overall, methods, ranked),
+            how=how,
+        )
+    ]
+
+
+def _explains_images(overall: pa.Table) -> bool:
+    """Whether the parts are cells of a picture (`row,column`) in place of columns with names."""
+    return bool(overall.schema.metadata) and overall.schema.metadata.get(b"parts") == b"cells"
+
+
+def _importance_table(overall: pa.Table, methods: pa.Table, ranked: list[dict[str, Any]]) -> pa.Table:
+    """Columns by rank: share and interval, mean signed attribution, and every other method's share."""
+    lead = ranked[0]["method"]
+    columns: dict[str, list[str]] = {
+        "column": [line["column"] for line in ranked],
+        "share": [theme.number(line["share"], "rate", line["lower"], line["upper"]) for line in ranked],
+        "interval": [theme.interval(line["lower"], line["upper"], "rate") for line in ranked],
+        "mean attribution": [f"{line['signed']:+.3f}" for line in ranked],
+    }
+    for method, title in figures.titles(methods).items():
+        found = {line["column"]: line for line in figures.where(overall, method=method, attribute="", status="ok")}
+        if method != lead and found:
+            shown = [found[line["column"]] for line in ranked]
+            columns[title] = [theme.number(line["share"], "rate", line["lower"], line["upper"]) for line in shown]
+    return pa.table(columns)
+
+
+def _by_group(evidence: Any, methods: pa.Table) -> list[Section]:
+    overall, rows = evidence.table(f"{NAME}/global"), evidence.table(f"{NAME}/rows")
+    if overall is None or _explains_images(overall):
+        return []
+    lead, result = leading(methods, rows), []
+    attributes = dict.fromkeys(name for name in overall.column("attribute").to_pylist() if name)
+    for place, attribute in enumerate(attributes, start=1):
+        lines = figures.where(overall, method=lead, attribute=attribute)
+        small = {line["group"]: line["reason"] for line in lines if line["status"] != "ok"}
+        judged = [line for line in lines if line["status"] == "ok"]
+        groups = list(dict.fromkeys(line["group"] for line in judged))
+        left_out = f" Not judged: {_listed([f'{g} ({why})' for g, why in small.items()])}." if small else ""
+        title = f"What the answers rest on, by {attribute}"
+        if len(groups) < 2:
+            finding = f"Fewer than two groups of {attribute} have enough explained rows to compare.{left_out}"
+            result.append(Section(f"groups-{place}", title, finding))
+            continue
+        tops = {g: max((line for line in judged if line["group"] == g), key=lambda line: line["share"]) for g in groups}
+        leaders = {line["column"] for line in tops.values()}
+        if len(leaders) == 1:
+            finding = f"{leaders.pop()} carries the most weight in every judged group of {attribute}."
+        else:
+            said = [f"{line['column']} for {group}" for group, line in tops.items()]
+            finding = f"The column with the most weight differs between groups of {attribute}: {_listed(said)}."
+        result.append(
+            Section(
+                f"groups-{place}",
+                title,
+                finding + left_out,
+                figure=figures.importance_by_group(overall, attribute, lead),
+                reading="Marks far apart, with intervals that do not overlap: the model uses that column differently "
+                "for these groups.",
+                table=_group_table(judged, groups),
+                how=f"{figures.titles(methods)[lead]}, shares within each group of the explained rows. {SHARE}",
+            )
+        )
+    return result
+
+
+def _group_table(judged: list[dict[str, Any]], groups: list[str]) -> pa.Table:
+    columns = list(dict.fromkeys(line["column"] for line in judged))
+    cell = {(line["group"], line["column"]): line for line in judged}
+    table = {"column": columns}
+    for group in groups:
+        shown = [cell[group, column] for column in columns]
+        table[f"{group} (n={shown[0]['n']})"] = [
+            f"{theme.number(line['share'], 'rate', line['lower'], line['upper'])} "
+            f"{theme.interval(line['lower'], line['upper'], 'rate')}"
+            for line in shown
+        ]
+    return pa.table(table)
+
+
+def example_rows(rows: pa.Table, method: str) -> dict[str, int]:
+    """A few rows worth a look: the highest score that was right, the highest that was wrong, the least certain."""
+    lines = figures.where(rows, method=method)
+    known = [line for line in lines if line["label"] is not None]
+    right = [line for line in known if line["label"] == line["prediction"]]
+    wrong = [line for line in known if line["label"] != line["prediction"]]
+    chosen: dict[str, int] = {}
+    for words, among, sign in (
+        ("surest and right", right, -1),
+        ("surest and wrong", wrong, -1),
+        ("least sure", lines, 1),
+    ):
+        rest = [line for line in among if line["row"] not in chosen.values()]
+        if rest:
+            chosen[words] = min(rest, key=lambda line: sign * abs(line["score"]))["row"]
+    return chosen
+
+
+def _examples(evidence: Any, rows: pa.Table, methods: pa.Table) -> list[Section]:
+    table, inputs = evidence.table(f"{NAME}/explanations"), evidence.table(f"{NAME}/inputs")
+    if table is None or table.num_rows == 0:
+        return []
+    lead = leading(methods, rows)
+    chosen = example_rows(rows, lead)
+    said = _listed([f"row {row} ({words})" for words, row in chosen.items()])
+    image = "map" in table.column_names
+    if image:
+        present = set(table.column("method").to_pylist())
+        shown = [name for name in figures.titles(methods) if name in present]
+        figure = figures.pictures(table, inputs, rows, methods, list(chosen.values()), shown)
+        reading = (
+            "Blue speaks for the predicted class, orange against it; each map is on its own scale, centred at zero. "
+            "Grad-CAM shows places in favour only, brighter for more."
+        )
+    else:
+        figure = figures.steps(table, inputs, rows, methods, list(chosen.values()), lead)
+        target = figures.where(rows, method=lead)[0]["target"]
+        reading = f"From the baseline's score to the row's: blue raises the {target}, orange lowers it, largest first."
+    return [
+        Section(
+            "examples",
+            "Single answers explained",
+            f"Explained one by one: {said}.",
+            figure=figure,
+            reading=reading,
+            table=_example_table(rows, lead, list(chosen.values())),
+            how=f"Every explained row is kept as evidence; these are examples. Baseline: {_baseline(evidence)}.",
+        )
+    ]
+
+
+def _example_table(rows: pa.Table, method: str, chosen: list[int]) -> pa.Table:
+    lines = [figures.where(rows, method=method, row=row)[0] for row in chosen]
+    return pa.table(
+        {
+            "row": [str(line["row"]) for line in lines],
+            "label": [line["label"] or theme.NO_VALUE for line in lines],
+            "prediction": [line["prediction"] for line in lines],
+            "target": [line["target"] for line in lines],
+            "score": [f"{line['score']:.3f}" for line in lines],
+            "baseline score": [f"{line['baseline_score']:.3f}" for line in lines],
+            "completeness gap": [f"{line['gap']:+.3g}" for line in lines],
+        }
+    )
+
+
+def _checks(evidence: Any, rows: pa.Table, methods: pa.Table) -> Section:
+    metrics = [row for row in evidence.rows if row.analysis == NAME]
+    lead = leading(methods, rows)
+    name = figures.titles(methods)
+    worst = select(metrics, metric="completeness_gap_p95", detail=lead)
+    pairs = [row for row in select(metrics, metric="agreement") if row.value is not None and lead in row.detail]
+    finding = f"{name[lead]} was computed for every explained row."
+    if worst and worst[0].value is not None:
+        finding = (
+            f"{name[lead]} adds up to within {theme.number(worst[0].value, 'rate')} for 95 % of the explained rows."
+        )
+    if pairs:
+        ranked = sorted(pairs, key=lambda row: row.value or 0.0)
+        finding += f" It agrees least with {_partner(ranked[0], lead, name)}: rank correlation {_value(ranked[0])}."
+    refused = [line for line in methods.to_pylist() if line["status"] != "valid"]
+    finding += "".join(f" {line['title']} is {line['status']}: {line['reason']}." for line in refused)
+    tolerance = evidence.info.get("spec", {}).get(NAME, {}).get("tolerance")
+    return Section(
+        "checks",
+        "Can the explanations be trusted?",
+        finding,
+        figure=figures.completeness(rows, methods, tolerance),
+        reading="Further left adds up better. Only Integrated Gradients promises to add up; for the other methods the "
+        "gap says how much of the answer comes from columns acting together.",
+        table=_check_table(metrics, methods),
+        how="Completeness gap: |sum of attributions - change in score| / max(|change in score|, a tenth of the summed "
+        "magnitudes), per row. Agreement: Spearman's rank correlation of the magnitudes, per row, median over rows. "
+        "Steps of Integrated Gradients are doubled for each row until its gap is within the tolerance.",
+    )
+
+
+def _check_table(metrics: list[MetricRow], methods: pa.Table) -> pa.Table:
+    def cell(method: str, metric: str, unit: str) -> str:
+        found = select(metrics, metric=metric, detail=method)
+        return theme.number(found[0].value, unit) if found else theme.NO_VALUE
+
+    lines = methods.to_pylist()
+    return pa.table(
+        {
+            "method": [line["title"] for line in lines],
+            "for this model": [line["status"] + (f": {line['reason']}" if line["reason"] else "") for line in lines],
+            "promises to add up": ["yes" if line["complete"] else "no" for line in lines],
+            "median gap": [cell(line["method"], "completeness_gap", "rate") for line in lines],
+            "95th percentile": [cell(line["method"], "completeness_gap_p95", "rate") for line in lines],
+            "rows forwarded per explained row": [cell(line["method"], "evaluations_per_row", "") for line in lines],
+        }
+    )
+
+
+def _baseline(evidence: Any) -> str:
+    table = evidence.table(f"{NAME}/baseline")
+    return "not recorded" if table is None or table.num_rows == 0 else str(table.column("description")[0].as_py())
+
+
+def _partner(row: MetricRow, lead: str, name: dict[str, str]) -> str:
+    return name[next(part for part in row.detail.split(" · ") if part != lead)]
+
+
+def _value(row: MetricRow) -> str:
+    return f"{theme.number(row.value, '', row.lower, row.upper)} {theme.interval(row.lower, row.upper)}"
+
+
+def _listed(parts: list[str]) -> str:
+    """Words in a row, as in a sentence."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""

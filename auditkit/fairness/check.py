@@ -1,0 +1,260 @@
+"""Check predictions for fairness: a table of predictions and a policy in, a verdict out. No model, no torch."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from auditkit.errors import InputError
+from auditkit.evidence.metrics import Caveat, Findings, MetricRow, to_table
+from auditkit.evidence.section import Section
+from auditkit.evidence.verdict import GateResult, Verdict
+from auditkit.fairness.columns import as_column, as_columns, as_numbers
+from auditkit.fairness.conclude import Conclusion, conclude
+from auditkit.fairness.counts import Counts, encode_groups
+from auditkit.fairness.decisions import decide
+from auditkit.fairness.definitions import FOUR_FIFTHS
+from auditkit.fairness.settings import Settings
+from auditkit.fairness.table import Predictions
+from auditkit.gates import judge, overall, passes
+from auditkit.spec import Gate, parse_gates
+from auditkit.theme import VERDICTS, verdict_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Policy = dict[str, list[Gate]]
+
+
+class MetricRows(list[MetricRow]):
+    """Metric rows, one number each; as a data frame when asked for."""
+
+    def to_arrow(self) -> pa.Table:
+        """The rows as an Arrow table."""
+        return to_table(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The rows as a DataFrame."""
+        return to_table(self).to_pandas()
+
+
+@dataclass(frozen=True)
+class FairnessCheck:
+    """What a check found. `metrics` are all numbers, `results` the gates held against them, `verdict` their outcome.
+
+    counts: rows by group, label and decision, over all attributes. where: what was checked, in words.
+    """
+
+    metrics: MetricRows
+    conclusion: Conclusion
+    caveats: list[Caveat]
+    results: list[GateResult]
+    policy: Policy
+    counts: Counts
+    positive: str
+    classes: tuple[str, ...]
+    settings: Settings
+    where: str = "predictions"
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        """pass, fail, inconclusive, or missing where the policy has no gate."""
+        return overall(self.results)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where no gate blocks, else 1."""
+        return 0 if passes(self.results) else 1
+
+    @property
+    def rows(self) -> list[MetricRow]:
+        """The metric rows, under the name that evidence has for them."""
+        return self.metrics
+
+    @property
+    def tables(self) -> dict[str, pa.Table]:
+        """`counts`, `rates`, `gaps` and `pairs` as Arrow tables."""
+        return self.conclusion.tables
+
+    def table(self, name: str) -> pa.Table | None:
+        """A table by its name in evidence (`fairness/rates`), or None."""
+        return self.tables.get(name.removeprefix("fairness/"))
+
+    def findings(self) -> Findings:
+        """The findings, as an audit keeps them."""
+        return Findings(metrics=list(self.metrics), tables=dict(self.tables), caveats=list(self.caveats))
+
+    def sections(self) -> list[Section]:
+        """The findings as sections with a figure each."""
+        from auditkit.fairness.view import sections
+
+        return sections(self)
+
+    @cached_property
+    def figures(self) -> dict[str, Any]:
+        """The sections' figures by key."""
+        return {section.key: section.figure for section in self.sections() if section.figure is not None}
+
+    def __repr__(self) -> str:
+        return f"FairnessCheck({self.verdict}, {self.counts.rows:,} rows, {len(self.metrics)} numbers)"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(result.gate)}</td><td>{escape(result.subject)}</td>"
+            f"<td>{escape(verdict_label(result.verdict))}</td><td>{escape(result.reason)}</td></tr>"
+            for result in self.results
+        )
+        notes = "".join(f"<li>{escape(caveat.text)}</li>" for caveat in self.caveats)
+        return (
+            f"<div><strong>Fairness of {escape(self.where)}</strong> "
+            f"<strong style='color:{VERDICTS[self.verdict][1]}'>{escape(verdict_label(self.verdict))}</strong> "
+            f"<span>{self.counts.rows:,} rows, {len(self.metrics)} numbers</span>"
+            f"<table><tr><th>gate</th><th>of</th><th>verdict</th><th>why</th></tr>{rows}</table><ul>{notes}</ul></div>"
+        )
+
+
+def check_fairness(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    sensitive_features: Any,
+    scores: Any = None,
+    positive: Any = None,
+    policy: Mapping[str, Any] | None = None,
+    minimum_group: int = 30,
+    replicates: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> FairnessCheck:
+    """Rates by group, gaps between groups, all with intervals, and a verdict against a policy.
+
+    y_true, y_pred: class labels [n] of any kind (list, numpy, pandas, polars, Arrow, tensor). sensitive_features: one
+    column or several (mapping, data frame, two-dimensional array). scores: numbers [n], or None; checked only.
+    positive: the class a decision gives or flags a person with; may be left out where plain (0 and 1, no and yes).
+    policy: metric → condition, as under `gates:` in audit.yaml; when left out, four-fifths of every attribute.
+    minimum_group: a rate over fewer rows is not judged.
+
+    Raises InputError, in one sentence that says what, where and what to do, for input that cannot be judged.
+
+    >>> sex = ["f", "m"] * 100
+    >>> check = check_fairness([0, 0, 1, 1] * 50, [0, 1, 1, 1] * 50, sensitive_features={"sex": sex})
+    >>> check.verdict, check.results[0].value
+    ('fail', 0.5)
+    """
+    columns = as_columns(sensitive_features)
+    predictions = Predictions(
+        as_column(y_true, "y_true"),
+        as_column(y_pred, "y_pred"),
+        columns,
+        None if scores is None else as_column(scores, "scores"),
+        None if positive is None else _class_name(positive),
+    )
+    return check_predictions(
+        predictions,
+        policy=policy,
+        minimum_group=minimum_group,
+        replicates=replicates,
+        confidence=confidence,
+        seed=seed,
+    )
+
+
+def check_predictions(
+    predictions: Predictions,
+    *,
+    policy: Mapping[str, Any] | None = None,
+    minimum_group: int = 30,
+    replicates: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    policy_name: str = "policy",
+) -> FairnessCheck:
+    """`check_fairness` for predictions as `read_predictions` returns them. `policy_name` is for error sentences."""
+    settings = _settings(minimum_group, replicates, confidence, seed)
+    where = predictions.where
+    decisions = decide(
+        predictions.labels,
+        predictions.decisions,
+        predictions.positive,
+        threshold=predictions.threshold,
+        where=where,
+        label_name=predictions.label_name,
+        prediction_name=predictions.prediction_name,
+    )
+    rows = len(decisions.truth)
+    _same_length(predictions, rows)
+    if predictions.scores is not None:
+        as_numbers(predictions.scores, predictions.score_name, where)
+    if not predictions.sensitive:
+        raise InputError(f"{where}: no sensitive attribute was given; name at least one")
+    groups = encode_groups(predictions.sensitive, where)
+    counts = Counts.tally(groups, decisions.truth, decisions.decision)
+    gates = parse_gates(default_policy(counts.attributes) if policy is None else dict(policy), policy_name)
+    conclusion = conclude({"": counts}, settings, {"": groups.missing})
+    return FairnessCheck(
+        metrics=MetricRows(conclusion.metrics),
+        conclusion=conclusion,
+        caveats=[*decisions.caveats, *conclusion.caveats],
+        results=judge(conclusion.metrics, gates),
+        policy=gates,
+        counts=counts,
+        positive=decisions.positive,
+        classes=decisions.classes,
+        settings=settings,
+        where=where,
+        info={
+            "name": where,
+            "schema": {
+                "features": [],
+                "classes": list(decisions.classes),
+                "label": predictions.label_name,
+                "positive": decisions.positive,
+                "sensitive": list(counts.attributes),
+            },
+        },
+    )
+
+
+def default_policy(attributes: tuple[str, ...]) -> dict[str, Gate]:
+    """Four-fifths of every attribute: the lowest selection rate at least 0.8 of the highest."""
+    return {"four_fifths": Gate(at_least=FOUR_FIFTHS, of=list(attributes))}
+
+
+def _settings(minimum_group: int, replicates: int, confidence: float, seed: int) -> Settings:
+    if minimum_group < 1:
+        raise InputError(f"minimum_group must be at least 1, got {minimum_group}")
+    if replicates < 200:
+        raise InputError(f"replicates must be at least 200, got {replicates}; intervals need that many resamples")
+    if not 0.5 < confidence < 1:
+        raise InputError(f"confidence must lie between 0.5 and 1, got {confidence:g}; 0.95 is usual")
+    if seed < 0:
+        raise InputError(f"seed must not be negative, got {seed}")
+    return Settings(minimum_group, replicates, confidence, seed=(seed, zlib.crc32(b"fairness")))
+
+
+def _same_length(predictions: Predictions, rows: int) -> None:
+    named = {f"sensitive column {name!r}": column for name, column in predictions.sensitive.items()}
+    if predictions.scores is not None:
+        named[predictions.score_name] = predictions.scores
+    for name, column in named.items():
+        if len(column) != rows:
+            raise InputError(
+                f"{predictions.where}: {name} has {len(column):,} rows, {predictions.label_name} {rows:,}; give one value "
+                "for each row"
+            )
+
+
+def _class_name(positive: Any) -> str:
+    from auditkit.subject.data import label_text
+
+    text = label_text(positive.item() if hasattr(positive, "item") else positive)
+    if text is None:
+        raise InputError("positive must be a class, got NaN; name the positive class")
+    return text

@@ -1,0 +1,131 @@
+"""From counts of one split or several to findings: metric rows, tables, and what to read before trusting them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+
+from auditkit.evidence.metrics import Caveat, Findings, MetricRow, to_table
+from auditkit.fairness.counts import JOIN, MISSING, Counts
+from auditkit.fairness.definitions import RATES
+from auditkit.fairness.inference import Inference, infer
+from auditkit.fairness.settings import Settings
+
+_PAIRS = pa.schema(
+    [(name, pa.string()) for name in ("split", "attribute", "metric", "first", "second")]
+    + [(name, pa.float64()) for name in ("difference", "lower", "upper")]
+)
+_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What was concluded. Arrow tables are made when asked for: a verdict needs none of them."""
+
+    counts: Mapping[str, Counts]
+    inferred: Mapping[str, Inference]
+    caveats: list[Caveat]
+
+    @cached_property
+    def metrics(self) -> list[MetricRow]:
+        """All rows: rates of every split first, then gaps."""
+        parts = self.inferred.values()
+        return [row for part in parts for row in part.rates] + [row for part in parts for row in part.gaps]
+
+    @cached_property
+    def tables(self) -> dict[str, pa.Table]:
+        """`counts` (group × cell), `rates` (with the numerator of each), `gaps`, `pairs` (signed differences)."""
+        parts = self.inferred.values()
+        counts = [table.table(split) for split, part in self.inferred.items() for table in part.counts]
+        rates = to_table([row for part in parts for row in part.rates])
+        numerators = pa.array([fraction[0] for part in parts for fraction in part.fractions], pa.int64())
+        gaps = to_table([row for part in parts for row in part.gaps])
+        return {
+            "counts": pa.concat_tables(counts),
+            "rates": rates.append_column("numerator", numerators).drop_columns(["analysis", "detail", "unjudged"]),
+            "gaps": gaps.drop_columns(["analysis", "group"]),
+            "pairs": pa.Table.from_pylist([pair for part in parts for pair in part.pairs], schema=_PAIRS),
+        }
+
+    def findings(self) -> Findings:
+        """The same as an audit keeps it."""
+        return Findings(metrics=list(self.metrics), tables=dict(self.tables), caveats=list(self.caveats))
+
+
+def conclude(
+    counts: Mapping[str, Counts], settings: Settings, missing: Mapping[str, Mapping[str, int]] | None = None
+) -> Conclusion:
+    """Conclude from the counts of each split (name → counts; the name is empty where there are no splits).
+
+    missing: split → attribute → rows without a value.
+    """
+    inferred = {split: infer(table, settings, split) for split, table in counts.items()}
+    caveats: list[Caveat] = []
+    for split, part in inferred.items():
+        caveats += _missing_values(split, counts[split].rows, (missing or {}).get(split, {}))
+        caveats += _unjudged_groups(split, part)
+        caveats += _unjudged_rates(split, part)
+        caveats += [
+            Caveat("fairness", f"{_of(split)}{name} has too many groups to be compared and was left out", name)
+            for name in part.left_out
+        ]
+    return Conclusion(counts, inferred, caveats)
+
+
+def _of(split: str) -> str:
+    return f"split {split}: " if split else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _missing_values(split: str, rows: int, missing: Mapping[str, int]) -> list[Caveat]:
+    return [
+        Caveat(
+            "fairness",
+            f"{_of(split)}{count:,} of {rows:,} rows have no value of {attribute} and are the group {MISSING}",
+            attribute,
+        )
+        for attribute, count in missing.items()
+    ]
+
+
+def _unjudged_groups(split: str, part: Inference) -> list[Caveat]:
+    """Groups that have too few rows for any rate."""
+    every: dict[str, list[MetricRow]] = defaultdict(list)
+    for row in part.rates:
+        if row.metric == "selection_rate" and row.group:
+            every[row.attribute].append(row)
+    caveats = []
+    for attribute, rows in every.items():
+        small = [row for row in rows if row.status != "ok"]
+        if small:
+            names = _listed([f"{row.group} ({row.n})" for row in sorted(small, key=lambda row: -(row.n or 0))])
+            text = f"{_of(split)}{len(small)} of {len(rows)} groups of {attribute} are too small to be judged: {names}"
+            caveats.append(Caveat("fairness", text, attribute))
+    return caveats
+
+
+def _unjudged_rates(split: str, part: Inference) -> list[Caveat]:
+    """Rates without rows enough, of groups of one attribute that are otherwise large enough."""
+    large = {(row.attribute, row.group) for row in part.rates if row.metric == "selection_rate" and row.status == "ok"}
+    lacking: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row in part.rates:
+        single = row.group and JOIN not in row.attribute
+        if single and row.status != "ok" and (row.attribute, row.group) in large:
+            lacking[row.attribute][RATES[row.metric].among].append(row.group)
+    return [
+        Caveat(
+            "fairness",
+            f"{_of(split)}{attribute}: too few "
+            + "; ".join(f"{among} in {_listed(list(dict.fromkeys(groups)))}" for among, groups in kinds.items())
+            + "; rates over them are not judged",
+            attribute,
+        )
+        for attribute, kinds in lacking.items()
+    ]

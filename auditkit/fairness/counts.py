@@ -1,0 +1,170 @@
+"""Counts: how many rows fall in each cell of group × label × decision. All that fairness metrics depend on.
+
+A group is a combination of the sensitive attributes' values that occurs; combinations that nobody belongs to are not
+kept. Tables of counts add up: the counts of two halves of the data, merged, are those of the whole, and the counts of
+fewer attributes are sums over the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from auditkit.errors import InputError, nearest
+from auditkit.fairness.columns import Column, encode
+
+MISSING = "(missing)"
+JOIN = " × "
+MAXIMUM_GROUPS = 100
+
+Integers = npt.NDArray[np.int64]
+Group = tuple[str, ...]
+
+
+def joined(names: Sequence[str]) -> str:
+    """How several attributes, or the values of a group, are written as one name.
+
+    >>> joined(["sex", "race"])
+    'sex × race'
+    """
+    return JOIN.join(names)
+
+
+def _group_text(value: object) -> str | None:
+    if value == "" or (isinstance(value, float) and value != value):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+@dataclass(frozen=True)
+class GroupCodes:
+    """Which group each row belongs to. codes: int64 [n], places in `groups`; missing: attribute → rows without it."""
+
+    attributes: tuple[str, ...]
+    groups: tuple[Group, ...]
+    codes: Integers
+    missing: Mapping[str, int]
+
+
+def encode_column(column: Column) -> tuple[Integers, list[str]]:
+    """A column's values as text in sorted order, and each row's place among them; missing ones are a group too.
+
+    >>> codes, names = encode_column(pa.array(["b", None, "a", "b"]))
+    >>> names, codes.tolist()
+    (['(missing)', 'a', 'b'], [2, 0, 1, 2])
+    """
+    codes, names = encode(column, _group_text)
+    missing = codes < 0
+    if not missing.any():
+        return codes, names
+    every = sorted({*names, MISSING})
+    place = np.array([*(every.index(name) for name in names), every.index(MISSING)])
+    return place[codes], every
+
+
+def encode_groups(columns: Mapping[str, Column], where: str) -> GroupCodes:
+    """Each row's group over all the given attributes.
+
+    `where` names the data in error sentences. Raises InputError for an attribute with one value only, or with so many
+    that it is no grouping of people.
+    """
+    encoded = {attribute: encode_column(column) for attribute, column in columns.items()}
+    for attribute, (_, values) in encoded.items():
+        if len(values) < 2:
+            only = f"has the one value {values[0]!r}" if values else "has no rows"
+            raise InputError(
+                f"{where}: sensitive column {attribute!r} {only}; groups are compared, so leave it out or give rows of "
+                "at least two groups"
+            )
+        if len(values) > MAXIMUM_GROUPS:
+            raise InputError(
+                f"{where}: sensitive column {attribute!r} has {len(values):,} different values, more than the "
+                f"{MAXIMUM_GROUPS} that can be compared; put them into bands first (for ages: 18-29, 30-44, …)"
+            )
+    joint: Integers = np.zeros(max((len(codes) for codes, _ in encoded.values()), default=0), dtype=np.int64)
+    for codes, values in encoded.values():
+        joint = np.unique(joint * len(values) + codes, return_inverse=True)[1]
+    occurring, first, joint = np.unique(joint, return_index=True, return_inverse=True)
+    groups = tuple(
+        tuple(values[codes[first[group]]] for codes, values in encoded.values()) for group in range(len(occurring))
+    )
+    missing = {
+        attribute: int((codes == values.index(MISSING)).sum())
+        for attribute, (codes, values) in encoded.items()
+        if MISSING in values
+    }
+    return GroupCodes(tuple(columns), groups, joint.astype(np.int64), missing)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows by group, label and decision. cells: int64 [groups, label, decision], label and decision 1 = positive."""
+
+    attributes: tuple[str, ...]
+    groups: tuple[Group, ...]
+    cells: Integers
+
+    @classmethod
+    def tally(
+        cls,
+        groups: GroupCodes,
+        truth: npt.NDArray[np.bool_],
+        decision: npt.NDArray[np.bool_],
+        rows: Integers | None = None,
+    ) -> Self:
+        """Count rows. truth, decision: bool [n]; rows: int64 [n], their places in `groups.codes` (all, in order)."""
+        codes = groups.codes if rows is None else groups.codes[rows]
+        flat = codes * 4 + np.asarray(truth, dtype=np.int64) * 2 + np.asarray(decision, dtype=np.int64)
+        cells = np.bincount(flat, minlength=4 * len(groups.groups)).astype(np.int64).reshape(-1, 2, 2)
+        return cls(groups.attributes, groups.groups, cells)
+
+    @property
+    def names(self) -> list[str]:
+        """The groups' names, such as `Female × Black`."""
+        return [joined(group) for group in self.groups]
+
+    @property
+    def rows(self) -> int:
+        """How many rows were counted."""
+        return int(self.cells.sum())
+
+    def merge(self, other: Counts) -> Counts:
+        """The counts of both together; groups are those that occur in either, in sorted order."""
+        if self.attributes != other.attributes:
+            raise ValueError(f"counts over {self.attributes} and {other.attributes} cannot be added")
+        groups = tuple(sorted({*self.groups, *other.groups}))
+        cells = np.zeros((len(groups), 2, 2), dtype=np.int64)
+        for part in (self, other):
+            np.add.at(cells, [groups.index(group) for group in part.groups], part.cells)
+        return Counts(self.attributes, groups, cells)
+
+    def margin(self, attributes: Sequence[str]) -> Counts:
+        """The counts over some of the attributes, or over none: then one group `()` of everybody."""
+        groups, places = self.places(attributes)
+        cells = np.zeros((len(groups), 2, 2), dtype=np.int64)
+        np.add.at(cells, places, self.cells)
+        return Counts(tuple(attributes), groups, cells)
+
+    def places(self, attributes: Sequence[str]) -> tuple[tuple[Group, ...], Integers]:
+        """The groups over some of the attributes, sorted, and the place among them of each of the groups here."""
+        for name in attributes:
+            if name not in self.attributes:
+                raise InputError(f"{name!r} is not one of the sensitive attributes; {nearest(name, self.attributes)}")
+        keep = [self.attributes.index(name) for name in attributes]
+        projected = [tuple(group[place] for place in keep) for group in self.groups]
+        groups = tuple(sorted(set(projected)))
+        return groups, np.array([groups.index(group) for group in projected], dtype=np.int64)
+
+    def table(self, split: str = "") -> pa.Table:
+        """One record per group with its rows and cells."""
+        tn, fp, fn, tp = self.cells.reshape(-1, 4).T.tolist()
+        same = {"split": [split] * len(tn), "attribute": [joined(self.attributes)] * len(tn), "group": self.names}
+        n = self.cells.sum(axis=(1, 2)).tolist()
+        return pa.table({**same, "n": n, "tn": tn, "fp": fp, "fn": fn, "tp": tp})

@@ -1,0 +1,235 @@
+"""Fairness evidence as figures: rates by group, gaps by attribute, rates of intersections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from auditkit import theme
+from auditkit.evidence.metrics import MetricRow
+from auditkit.fairness.counts import JOIN
+from auditkit.fairness.definitions import FOUR_FIFTHS, GAPS, RATES
+from auditkit.fairness.sentences import NOT_JUDGED
+
+PANELS = ("selection_rate", "true_positive_rate", "false_positive_rate", "false_negative_rate", "precision", "accuracy")
+FAMILIES = ("demographic_parity", "equal_opportunity", "predictive_equality", "equalized_odds", "predictive_parity")
+_COLUMNS = 3
+_LONGEST = 26
+
+
+def short(name: str, longest: int = _LONGEST) -> str:
+    """A name short enough for an axis, safe for plotly."""
+    return theme.escape(name if len(name) <= longest else name[: longest - 1] + "…")
+
+
+def _bars(rows: Sequence[MetricRow], factor: float = 1.0) -> dict[str, Any]:
+    """Error bars from the rows' intervals."""
+    values = [(row.value or 0.0, row.lower, row.upper) for row in rows]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [0.0 if upper is None else (upper - value) * factor for value, _, upper in values],
+        "arrayminus": [0.0 if lower is None else (value - lower) * factor for value, lower, _ in values],
+        "thickness": 2,
+        "width": 0,
+    }
+
+
+def rates_by_group(rows: Sequence[MetricRow], overall: Mapping[str, MetricRow], sizes: Mapping[str, int]) -> go.Figure:
+    """One panel per rate, one line per group: a dot on its interval, the overall rate as a dotted line.
+
+    rows: the rates of one attribute. overall: metric → the row of everybody. sizes: group → rows.
+    """
+    groups = list(sizes)
+    deep = -(-len(PANELS) // _COLUMNS)
+    figure = make_subplots(
+        rows=deep,
+        cols=_COLUMNS,
+        shared_yaxes=True,
+        subplot_titles=[RATES[name].title for name in PANELS],
+        horizontal_spacing=0.04,
+        vertical_spacing=min(0.2, 0.55 / (len(groups) + 2)),
+    )
+    for place, metric in enumerate(PANELS):
+        at = {"row": place // _COLUMNS + 1, "col": place % _COLUMNS + 1}
+        mine = {row.group: row for row in rows if row.metric == metric}
+        shown = [mine[group] for group in groups if group in mine and mine[group].status == "ok"]
+        figure.add_scatter(
+            x=[row.value for row in shown],
+            y=[groups.index(row.group) for row in shown],
+            error_x=_bars(shown),
+            mode="markers",
+            marker={"size": 9, "color": [theme.colour_of(row.group, groups) for row in shown]},
+            customdata=[_told(row) for row in shown],
+            hovertemplate="%{customdata}<extra></extra>",
+            showlegend=False,
+            **at,
+        )
+        everybody = overall.get(metric)
+        if everybody is not None and everybody.value is not None:
+            figure.add_vline(x=everybody.value, line={"dash": "dot", "width": 1.5, "color": theme.MUTED}, **at)
+        for group in groups:
+            if group in mine and mine[group].status != "ok":
+                figure.add_annotation(
+                    text=NOT_JUDGED,
+                    x=0.5,
+                    xref="x domain",
+                    y=groups.index(group),
+                    showarrow=False,
+                    font={"size": 11, "color": theme.MUTED},
+                    **at,
+                )
+    labels = [f"{short(group)} ({sizes[group]:,})" for group in groups]
+    figure.update_yaxes(tickvals=list(range(len(groups))), ticktext=labels, range=[len(groups) - 0.4, -0.6])
+    figure.update_xaxes(tickformat=".0%", nticks=5, rangemode="tozero")
+    figure.update_xaxes(title="rate, with its interval", row=deep)
+    figure.update_layout(
+        template=theme.template(),
+        title="Rates by group",
+        height=deep * (88 + 30 * len(groups)) + 130,
+        margin={"t": 96},
+    )
+    figure.update_annotations(selector={"yanchor": "bottom"}, font={"size": 13})
+    return figure
+
+
+def _told(row: MetricRow) -> str:
+    value = theme.number(row.value, row.unit, row.lower, row.upper)
+    span = theme.interval(row.lower, row.upper, row.unit)
+    return f"{theme.escape(row.group or row.detail)}<br>{value} {span}<br>over {row.n:,} rows"
+
+
+def gap_overview(rows: Sequence[MetricRow], attributes: Sequence[str]) -> go.Figure:
+    """Largest differences (left) and smallest ratios (right) of each attribute, with their intervals.
+
+    rows: gap rows of one split. attributes: those to show, one colour each.
+    """
+    figure = make_subplots(
+        cols=2,
+        shared_yaxes=True,
+        horizontal_spacing=0.06,
+        subplot_titles=("largest difference", "smallest ratio"),
+    )
+    step = 0.7 / max(1, len(attributes))
+    for col, kind in ((1, "difference"), (2, "ratio")):
+        for place, attribute in enumerate(attributes):
+            names = {f"{family}_{kind}": at for at, family in enumerate(FAMILIES)}
+            shown = [row for row in rows if row.attribute == attribute and row.metric in names and row.status == "ok"]
+            shift = (place - (len(attributes) - 1) / 2) * step
+            figure.add_scatter(
+                x=[(row.value or 0.0) * (100 if kind == "difference" else 1) for row in shown],
+                y=[names[row.metric] + shift for row in shown],
+                error_x=_bars(shown, 100.0 if kind == "difference" else 1.0),
+                mode="markers",
+                marker={"size": 9, "color": theme.CATEGORIES[place % len(theme.CATEGORIES)]},
+                name=short(attribute),
+                legendgroup=attribute,
+                showlegend=col == 1,
+                customdata=[_told(row) for row in shown],
+                hovertemplate="%{customdata}<extra></extra>",
+                row=1,
+                col=col,
+            )
+    figure.add_vline(x=FOUR_FIFTHS, line={"dash": "dash", "width": 1.5, "color": theme.MUTED}, row=1, col=2)
+    figure.add_annotation(
+        text="four-fifths",
+        x=FOUR_FIFTHS,
+        y=len(FAMILIES) - 0.45,
+        xanchor="right",
+        xshift=-4,
+        showarrow=False,
+        font={"size": 11, "color": theme.MUTED},
+        row=1,
+        col=2,
+    )
+    titles = [GAPS[f"{family}_difference"].title.removesuffix(" difference") for family in FAMILIES]
+    figure.update_yaxes(tickvals=list(range(len(FAMILIES))), ticktext=titles, range=[len(FAMILIES) - 0.3, -0.6])
+    figure.update_xaxes(title="percentage points (0 is equal)", rangemode="tozero", row=1, col=1)
+    figure.update_xaxes(title="ratio (1 is equal)", range=[-0.02, 1.04], row=1, col=2)
+    figure.update_layout(
+        template=theme.template(),
+        title="Gaps between groups",
+        height=200 + len(FAMILIES) * (26 + 16 * len(attributes)),
+        margin={"t": 110},
+        legend={"y": 1.14},
+    )
+    return figure
+
+
+def intersection_rates(
+    rows: Sequence[MetricRow], attributes: tuple[str, str], first: Sequence[str], second: Sequence[str]
+) -> go.Figure:
+    """The selection rate of every combination of two attributes' groups, with how many rows each has.
+
+    rows: the selection rates of the intersection. first, second: the two attributes' groups. A combination that does
+    not occur stays empty. The attribute with more groups goes down.
+    """
+    named = {row.group: row for row in rows}
+    cells = {(a, b): named.get(f"{a}{JOIN}{b}") for a in first for b in second}
+    down, across = list(first), list(second)
+    if len(down) < len(across):
+        down, across, attributes = across, down, (attributes[1], attributes[0])
+        cells = {(b, a): row for (a, b), row in cells.items()}
+    value = [[_value(cells.get((y, x))) for x in across] for y in down]
+    text = [[_cell(cells.get((y, x))) for x in across] for y in down]
+    figure = go.Figure(
+        go.Heatmap(
+            z=value,
+            x=list(range(len(across))),
+            y=list(range(len(down))),
+            text=text,
+            texttemplate="%{text}" if len(across) <= 10 else None,
+            colorscale=theme.MAGNITUDE,
+            xgap=3,
+            ygap=3,
+            customdata=[[_hover(cells.get((y, x)), x, y) for x in across] for y in down],
+            hovertemplate="%{customdata}<extra></extra>",
+            hoverongaps=False,
+            colorbar={"title": {"text": "selection<br>rate"}, "tickformat": ".0%", "thickness": 12},
+        )
+    )
+    for y, group in enumerate(down):
+        for x, other in enumerate(across):
+            row = cells.get((group, other))
+            if row is not None and row.status != "ok":
+                figure.add_annotation(
+                    text=f"{NOT_JUDGED}<br>n = {row.n:,}" if len(across) <= 10 else "·",
+                    x=x,
+                    y=y,
+                    showarrow=False,
+                    font={"size": 11, "color": theme.MUTED},
+                )
+    figure.update_xaxes(
+        title=theme.escape(attributes[1]),
+        tickvals=list(range(len(across))),
+        ticktext=[short(name, 18) for name in across],
+    )
+    figure.update_yaxes(
+        title=theme.escape(attributes[0]), tickvals=list(range(len(down))), ticktext=[short(name) for name in down]
+    )
+    figure.update_xaxes(showgrid=False, zeroline=False, range=[-0.5, len(across) - 0.5])
+    figure.update_yaxes(showgrid=False, zeroline=False, range=[len(down) - 0.5, -0.5])
+    figure.update_layout(
+        template=theme.template(), title="Selection rate of intersections", height=180 + 56 * len(down)
+    )
+    return figure
+
+
+def _value(row: MetricRow | None) -> float | None:
+    return row.value if row is not None else None
+
+
+def _cell(row: MetricRow | None) -> str:
+    if row is None or row.status != "ok":
+        return ""
+    return f"{theme.number(row.value, 'rate', row.lower, row.upper)}<br>n = {row.n:,}"
+
+
+def _hover(row: MetricRow | None, x: str, y: str) -> str:
+    name = f"{theme.escape(y)}, {theme.escape(x)}"
+    if row is None:
+        return name
+    return f"{name}<br>{_told(row).partition('<br>')[2]}" if row.status == "ok" else f"{name}<br>{row.reason}"

@@ -1,0 +1,149 @@
+"""The fairness discipline as sections: the gaps, the rates behind them by attribute, and the intersections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from auditkit.evidence.metrics import MetricRow
+from auditkit.evidence.section import Section
+from auditkit.fairness.counts import JOIN
+from auditkit.fairness.definitions import GAPS, RATES
+from auditkit.fairness.figures import PANELS, gap_overview, intersection_rates, rates_by_group
+from auditkit.fairness.sentences import four_fifths_finding, shown, widest_finding
+from auditkit.theme import number
+
+_MOST_SERIES = 6
+_RATES_READING = (
+    "Each dot is a group's rate, the line through it its interval, the dotted line the rate of everybody. Behind a "
+    "group's name stands how many rows it has."
+)
+_RATES_HOW = (
+    "Rates are shares of the rows counted by group, label and decision. Their intervals come from {resamples} of those "
+    "counts (percentile bootstrap), or are Wilson's where a rate rests on fewer than 20 successes or failures."
+)
+_GAPS_READING = (
+    "Each dot is the widest gap between any two groups of an attribute, the line its interval. On the left 0 is equal, "
+    "on the right 1; left of the dashed line the smaller selection rate is below four-fifths of the larger."
+)
+_GAPS_HOW = (
+    "A gap is the largest difference, or the smallest ratio, between any two groups; equalized odds takes the worse of "
+    "true and false positive rate. Intervals hold for all pairs of groups at once (studentised bootstrap, never "
+    "narrower than Tukey's range; Newcombe's limits for differences, Donner and Zou's for ratios), so that they reach "
+    "equality where groups are alike. Four-fifths is an engineering reading, not a legal finding."
+)
+_CROSSED_READING = (
+    "Each cell is a combination of groups: its selection rate and how many rows it has. Cells that are not judged have "
+    "too few rows; an empty cell is a combination that does not occur."
+)
+
+
+def sections(evidence: Any) -> list[Section]:
+    """The sections there is evidence for."""
+    every = [row for row in evidence.rows if row.analysis == "fairness"]
+    if every and all(row.status == "not applicable" for row in every):
+        text = f"Fairness was not judged: {every[0].reason}."
+        return [Section(key="gaps", title="Fairness", finding=text)]
+    splits = list(dict.fromkeys(row.split for row in every))
+    if not splits:
+        return []
+    split = "test" if "test" in splits else splits[-1]
+    rows = [row for row in every if row.split == split]
+    attributes = list(dict.fromkeys(row.attribute for row in rows if row.metric in GAPS))
+    single = _single(attributes, evidence.info)
+    made = [_gaps(rows, single, attributes, split)]
+    made += [_rates(rows, attribute, at, split) for at, attribute in enumerate(single)]
+    made += [
+        _crossed(rows, (first, second), f"intersection-{first_at}-{second_at}", split)
+        for first_at, first in enumerate(single)
+        for second_at, second in enumerate(single)
+        if first_at < second_at and first + JOIN + second in attributes
+    ]
+    return made
+
+
+def _single(attributes: Sequence[str], info: dict[str, Any]) -> list[str]:
+    """The attributes that are not combinations of others."""
+    named = (info.get("schema") or {}).get("sensitive")
+    return [name for name in attributes if (name in named if named else JOIN not in name)]
+
+
+def _on(split: str) -> str:
+    return f" on {split}" if split else ""
+
+
+def _gaps(rows: list[MetricRow], single: list[str], attributes: list[str], split: str) -> Section:
+    gaps = [row for row in rows if row.metric in GAPS and row.metric != "four_fifths"]
+    listed = (single + [name for name in attributes if name not in single])[:_MOST_SERIES]
+    judged = any(row.status == "ok" for row in gaps)
+    table = pa.table(
+        {
+            "attribute": [row.attribute for row in gaps],
+            "gap": [GAPS[row.metric].title for row in gaps],
+            "value [interval]": [shown(row) for row in gaps],
+            "widest between": [row.detail or row.reason for row in gaps],
+            "not judged": [", ".join(row.unjudged) for row in gaps],
+        }
+    )
+    return Section(
+        key="gaps",
+        title=f"Gaps between groups{_on(split)}",
+        finding=four_fifths_finding(rows, single),
+        figure=gap_overview(gaps, listed) if judged else None,
+        reading=_GAPS_READING if judged else "",
+        table=table,
+        how=_GAPS_HOW,
+    )
+
+
+def _rates(rows: list[MetricRow], attribute: str, at: int, split: str) -> Section:
+    mine = [row for row in rows if row.attribute == attribute and row.metric in RATES]
+    overall = {row.metric: row for row in rows if not row.attribute and row.metric in RATES}
+    sizes = {row.group: row.n or 0 for row in mine if row.metric == "selection_rate"}
+    return Section(
+        key=f"rates-{at}",
+        title=f"Rates by {attribute}{_on(split)}",
+        finding=widest_finding(rows, attribute),
+        figure=rates_by_group(mine, overall, sizes),
+        reading=_RATES_READING,
+        table=_rate_table(mine),
+        how=_RATES_HOW.format(resamples=_resamples(mine)),
+    )
+
+
+def _groups(rows: Sequence[MetricRow], attribute: str) -> list[str]:
+    return [row.group for row in rows if row.attribute == attribute and row.metric == "selection_rate"]
+
+
+def _resamples(rows: Sequence[MetricRow]) -> str:
+    found = next((row.method for row in rows if row.method.startswith("percentile")), "")
+    return found.rpartition(", ")[2] or "resamples"
+
+
+def _rate_table(rows: Sequence[MetricRow]) -> pa.Table:
+    groups = list(dict.fromkeys(row.group for row in rows))
+    cells = {(row.group, row.metric): row for row in rows}
+    sizes = [cells[group, "selection_rate"].n for group in groups]
+    columns = {"group": groups, "rows": [number(size, "rows") for size in sizes]}
+    for metric in PANELS:
+        columns[RATES[metric].title] = [shown(cells[group, metric]) for group in groups]
+    return pa.table(columns)
+
+
+def _crossed(rows: list[MetricRow], pair: tuple[str, str], key: str, split: str) -> Section:
+    attribute = JOIN.join(pair)
+    mine = [row for row in rows if row.attribute == attribute and row.metric in RATES]
+    rates = [row for row in mine if row.metric == "selection_rate"]
+    small = sum(row.status != "ok" for row in rates)
+    left_out = f" {small} of {len(rates)} combinations have too few rows to be judged." if small else ""
+    return Section(
+        key=key,
+        title=f"Intersections of {pair[0]} and {pair[1]}{_on(split)}",
+        finding=widest_finding(rows, attribute) + left_out,
+        figure=intersection_rates(rates, pair, _groups(rows, pair[0]), _groups(rows, pair[1])),
+        reading=_CROSSED_READING,
+        table=_rate_table(mine),
+        how=_RATES_HOW.format(resamples=_resamples(mine)),
+    )

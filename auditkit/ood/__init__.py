@@ -1,0 +1,1 @@
+"""Out of distribution: which rows are unlike those the model was fitted on, and which detectors notice."""

@@ -1,0 +1,1 @@
+"""Intervals, resampling, tests, multiple comparisons. Knows nothing of models."""

@@ -1,0 +1,1 @@
+"""The dashboard: shows finished evidence in the browser; computes no statistic and imports no torch."""

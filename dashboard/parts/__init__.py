@@ -1,0 +1,1 @@
+"""The few parts that pages share."""

@@ -1,0 +1,77 @@
+"""One answer explained: choose a method and a row, see what spoke for the answer and what against it."""
+
+from typing import Any
+
+import streamlit as st
+
+from auditkit.attribution.figures import explanation, titles
+from auditkit.evidence.store import Evidence
+from auditkit.theme import NO_VALUE
+from dashboard.parts.browse import distinct, literal, show_page
+from dashboard.parts.figure import show_figure
+from dashboard.parts.guard import spoken
+from dashboard.parts.text import escape, muted
+
+_ROWS, _METHODS = "attribution/rows", "attribution/methods"
+_COLUMNS = ("row", "label", "prediction", "score", "baseline_score", "relative_gap")
+_CONDITIONS = {"All": [], "Right": ["label = prediction"], "Wrong": ["label <> prediction"]}
+
+
+def has_explained_rows(evidence: Evidence) -> bool:
+    """Whether the audit kept any row's explanation."""
+    rows = evidence.table(_ROWS)
+    return rows is not None and rows.num_rows > 0 and evidence.table(_METHODS) is not None
+
+
+@st.fragment
+def show_explained_rows(evidence: Evidence) -> None:
+    """The rows that were explained, to look through, and the chosen one's explanation."""
+    with spoken("one answer's explanation"):
+        methods = evidence.query("select method, title, signed from t", t=_METHODS)
+        present = distinct(evidence, _ROWS, "method")
+        names = {name: title for name, title in titles(methods).items() if name in present}
+        st.markdown(muted("These rows were drawn with the audit's seed. Choose one to see what spoke for its answer."))
+        left, middle, right = st.columns([2, 2, 2], vertical_alignment="bottom")
+        method = left.selectbox("Method", list(names), format_func=names.__getitem__, filter_mode=None)
+        classes = distinct(evidence, _ROWS, "prediction")
+        predicted = middle.selectbox("Predicted", [None, *classes], format_func=lambda c: "any" if c is None else c)
+        answers = right.segmented_control("Answer", list(_CONDITIONS), default="All", required=True)
+        conditions = [f"method = {literal(method)}", *_CONDITIONS[answers or "All"]]
+        if predicted is not None:
+            conditions.append(f"prediction = {literal(predicted)}")
+        chosen = show_page(evidence, _ROWS, _COLUMNS, conditions, "abs(score) desc, row", "explained", _columns())
+        if chosen is not None:
+            signed = {line["method"]: line["signed"] for line in methods.to_pylist()}
+            _show_one(evidence, method, names[method], chosen, signed[method])
+
+
+def _columns() -> dict[str, Any]:
+    return {
+        "row": st.column_config.NumberColumn("Row", format="%d"),
+        "label": "Label",
+        "prediction": "Prediction",
+        "score": st.column_config.NumberColumn(
+            "Score", format="%.3f", help="The model's score before it becomes a probability"
+        ),
+        "baseline_score": st.column_config.NumberColumn("Baseline's score", format="%.3f"),
+        "relative_gap": st.column_config.NumberColumn(
+            "Completeness gap", format="percent", help="How far the attributions are from adding up, relative"
+        ),
+    }
+
+
+def _show_one(evidence: Evidence, method: str, title: str, chosen: dict[str, Any], signed: bool) -> None:
+    row, label, prediction = chosen["row"], chosen["label"], chosen["prediction"]
+    truth = "its label is not known" if label is None else "rightly" if label == prediction else f"but labelled {label}"
+    figure = explanation(evidence, method, row)
+    if figure is None:
+        st.info(f"{escape(title)} left no explanation of row {row}.", icon=":material/info:")
+        return
+    st.subheader(escape(f"Row {row:,} was predicted {prediction or NO_VALUE}, {truth}"), anchor=False)
+    show_figure(figure, f"explanation-{method}-{row}", alt=f"{title} of row {row}")
+    reading = (
+        "Blue speaks for the answer, orange against it; a longer bar or a stronger colour means more."
+        if signed
+        else "Brighter places speak more for the answer; this method does not tell what speaks against it."
+    )
+    st.markdown(muted(f"{reading} An attribution says what the model used, not what causes the outcome."))

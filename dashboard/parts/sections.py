@@ -1,0 +1,86 @@
+"""A discipline's page: each finding as a sentence, the figure that shows it, how to read it, the table, the method."""
+
+import pyarrow as pa
+import streamlit as st
+
+from auditkit.evidence.section import Section
+from auditkit.evidence.store import Evidence
+from dashboard.parts.empty import show_not_run, show_nothing_to_show
+from dashboard.parts.figure import show_figure
+from dashboard.parts.reading import sections_of
+from dashboard.parts.table import show_table
+from dashboard.parts.text import escape, muted
+
+_OPEN_ROWS = 6
+
+
+def show_discipline(evidence: Evidence, discipline: str, title: str, question: str = "") -> None:
+    """The page of one discipline: the question it answers, its sections, its caveats."""
+    show_title(title, question)
+    show_sections(evidence, discipline)
+
+
+def show_title(title: str, question: str = "") -> None:
+    """A page's title and the question it answers."""
+    st.title(escape(title), anchor=False)
+    if question:
+        st.markdown(muted(question))
+
+
+def show_sections(evidence: Evidence, discipline: str) -> None:
+    """What a discipline found, and what to read before trusting it; or why there is nothing."""
+    if discipline not in evidence.titles:
+        show_not_run(discipline)
+        return
+    sections = sections_of(evidence, discipline)
+    if not sections:
+        show_nothing_to_show(discipline)
+    for section in sections:
+        show_section(section, discipline)
+    show_caveats(evidence, discipline)
+
+
+def show_section(section: Section, discipline: str) -> None:
+    """One finding, in the order in which it is to be read."""
+    key = f"{discipline}-{section.key}"
+    st.space("medium")
+    if section.figure is None:
+        st.markdown(muted(section.title))
+    st.subheader(escape(section.finding or section.title), anchor=section.key)
+    if section.figure is not None:
+        show_figure(section.figure, f"figure-{key}", alt=f"{section.title}. {section.finding}")
+    if section.reading:
+        st.markdown(muted(section.reading))
+    if section.table is not None and section.table.num_rows:
+        _show_behind(section.table, f"table-{key}", folded=section.figure is not None)
+    if section.how:
+        with st.expander("How this was computed", icon=":material/function:"):
+            st.markdown(escape(section.how))
+
+
+def _show_behind(table: pa.Table, key: str, folded: bool) -> None:
+    """The table behind a figure: a long one is folded away, since the figure shows the same."""
+    if folded and table.num_rows > _OPEN_ROWS:
+        with st.expander(f"The table behind it: {table.num_rows:,} lines", icon=":material/table_rows:"):
+            show_table(table, key=key)
+    else:
+        show_table(table, key=key)
+
+
+def show_heading(title: str, anchor: str, explanation: str = "") -> None:
+    """The heading of a part of a page, with room above it."""
+    st.space("small")
+    st.subheader(title, anchor=anchor)
+    if explanation:
+        st.markdown(muted(explanation))
+
+
+def show_caveats(evidence: Evidence, discipline: str | None = None) -> None:
+    """What to read before trusting a number, of one discipline or of the whole audit; warnings first."""
+    caveats = [caveat for caveat in evidence.caveats if discipline in (None, caveat.analysis)]
+    if not caveats:
+        return
+    show_heading("Read before trusting", "caveats")
+    for caveat in sorted(caveats, key=lambda caveat: caveat.level != "warning"):
+        icon = ":yellow[:material/warning:]" if caveat.level == "warning" else ":gray[:material/info:]"
+        st.markdown(f"{icon} **{escape(caveat.about or caveat.analysis)}**: {escape(caveat.text)}")

@@ -1,0 +1,44 @@
+"""Tables of formatted text: short ones laid out in full, long ones in a grid that scrolls."""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import streamlit as st
+
+from auditkit.theme import NO_VALUE
+from dashboard.parts.text import escape, muted
+
+_ROWS_IN_FULL, _COLUMNS_IN_FULL = 14, 8
+
+
+def show_table(table: pa.Table, key: str) -> None:
+    """Show a table of plain text, as evidence and views give it."""
+    if table.num_rows <= _ROWS_IN_FULL and table.num_columns <= _COLUMNS_IN_FULL:
+        columns = zip(table.column_names, table.columns, strict=True)
+        show_markdown_table(
+            {
+                name: [escape(NO_VALUE if cell is None else cell) for cell in column.to_pylist()]
+                for name, column in columns
+            }
+        )
+    else:
+        show_grid(table, key)
+
+
+def show_markdown_table(columns: Mapping[str, Sequence[str]]) -> None:
+    """Show columns whose cells are Markdown: escaped already, perhaps with colour."""
+    st.table({escape(name): list(cells) for name, cells in columns.items()}, border="horizontal", hide_index=True)
+
+
+def show_facts(facts: Mapping[str, str]) -> None:
+    """Show names and their values, one pair to a line."""
+    with st.container(gap="xxsmall"):
+        for name, value in facts.items():
+            left, right = st.columns([1, 4], gap="small")
+            left.markdown(muted(name))
+            right.markdown(escape(value))
+
+
+def show_grid(table: pa.Table, key: str) -> None:
+    """Show a table in a grid that scrolls and whose cells can be copied whole."""
+    st.dataframe(table, hide_index=True, key=key, placeholder=NO_VALUE)

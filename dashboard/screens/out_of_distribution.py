@@ -1,0 +1,11 @@
+"""Out of distribution: does the model notice rows unlike those it was fitted on, and which of them pass for normal?"""
+
+from dashboard.parts.choice import chosen
+from dashboard.parts.sections import show_discipline
+
+show_discipline(
+    chosen(),
+    "ood",
+    "Out of distribution",
+    "Does the model notice rows unlike those it was fitted on, and which of them pass for normal?",
+)

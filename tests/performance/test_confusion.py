@@ -1,0 +1,61 @@
+"""Confusion counts and what follows from them, against scikit-learn and published figures."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix
+
+from auditkit.performance.confusion import (
+    balanced_accuracy,
+    balanced_accuracy_interval,
+    confusion_counts,
+    newcombe_difference,
+)
+
+rows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
+
+
+@given(rows)
+def test_counts_and_balanced_accuracy_equal_scikit_learn(pairs):
+    labels, predictions = (np.array(side, dtype=np.int64) for side in zip(*pairs, strict=True))
+    counts = confusion_counts(labels, predictions, 4)
+    assert (counts == confusion_matrix(labels, predictions, labels=range(4))).all()
+    recalls = [(predictions[labels == c] == c).mean() for c in np.unique(labels)]
+    assert float(balanced_accuracy(counts)) == pytest.approx(np.mean(recalls), abs=1e-12)
+
+
+def test_balanced_accuracy_of_two_full_classes_is_scikit_learns():
+    labels, predictions = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 0, 1, 1])
+    value = balanced_accuracy(confusion_counts(labels, predictions, 2))
+    assert float(value) == pytest.approx(balanced_accuracy_score(labels, predictions))
+
+
+def test_without_an_error_the_interval_is_no_point():
+    lower, upper = balanced_accuracy_interval(np.array([[30, 0], [0, 300]]), 500, 0.95, np.random.default_rng(0))
+    assert upper == 1
+    assert lower == pytest.approx(0.8865, abs=1e-4), "Wilson's bound for 30 of 30"
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    rng, truth, covered = np.random.default_rng(3), (0.9 + 0.7) / 2, 0
+    for _ in range(300):
+        first, second = rng.binomial(200, 0.9), rng.binomial(100, 0.7)
+        counts = np.array([[first, 200 - first], [100 - second, second]])
+        lower, upper = balanced_accuracy_interval(counts, 400, 0.95, rng)
+        covered += lower <= truth <= upper
+    assert 0.92 <= covered / 300 <= 0.98
+
+
+@pytest.mark.parametrize(
+    ("counts", "published"),
+    [
+        ((56, 70, 48, 80), (0.0524, 0.3339)),
+        ((9, 10, 3, 10), (0.1705, 0.8090)),
+        ((6, 7, 2, 7), (0.0582, 0.8062)),
+        ((5, 56, 0, 29), (-0.0381, 0.1926)),
+    ],
+)
+def test_newcombes_interval_equals_his_published_table(counts, published):
+    _, lower, upper = newcombe_difference(*counts, 0.95)
+    assert (lower, upper) == pytest.approx(published, abs=5e-5)
