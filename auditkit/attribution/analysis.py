@@ -23,6 +23,7 @@ from auditkit.errors import InputError, nearest
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
 from auditkit.spec import AuditSpec
 from auditkit.subject.data import Split
+from auditkit.subject.model import Model
 from auditkit.subject.subject import Subject
 
 NAME = "attribution"
@@ -46,18 +47,18 @@ class AttributionAnalysis:
         spec, model = context.spec, context.subject.model
         split = _explained_split(context)
         if split is None:
-            return _nothing(f"there is no split {spec.attribution.split!r} to explain", {})
+            return _nothing(f"there is no split {spec.attribution.split!r} to explain", {}, model)
         validity = {name: METHODS[name].valid_for(model) for name in _wanted(spec)}
         usable = [name for name, found in validity.items() if found.status != "refused"]
         if not usable:
-            return _nothing("no attribution method is valid for this model", validity)
+            return _nothing("no attribution method is valid for this model", validity, model)
         rows = drawn_rows(len(split), spec.attribution.rows, spec.seed)
         with model.evaluating():
             try:
                 engine = RowEngine(model, split, context.ledger, NAME, spec.batch_size)
                 explicands = _explicands(context, engine, split, rows)
             except SpaceError as problem:
-                return _nothing(str(problem), validity)
+                return _nothing(str(problem), validity, model)
             context.ledger.distinct(NAME, split.name, len(rows))
             found = {
                 name: METHODS[name].run(engine, explicands, spec.attribution)
@@ -68,7 +69,7 @@ class AttributionAnalysis:
             validity[name] = Validity("refused", "its attributions are not finite for any row")
         explicands, found, strange = finite_only(explicands, found)
         if len(explicands) == 0 or not found:
-            return _nothing("no explained row has a finite score and finite attributions", validity)
+            return _nothing("no explained row has a finite score and finite attributions", validity, model)
         findings = _findings(context, split, explicands, found, validity)
         findings.caveats += _caveats(context, engine, explicands, found, validity, strange)
         return findings
@@ -131,7 +132,7 @@ def _findings(
     image = explicands.shape is not None
     findings = Findings(
         tables={
-            f"{NAME}/methods": method_table(validity),
+            f"{NAME}/methods": method_table(validity, model),
             f"{NAME}/rows": row_table(explicands, found, split, target_text(split.schema)),
             f"{NAME}/explanations": (map_explanations if image else column_explanations)(explicands, found),
             f"{NAME}/inputs": readable_inputs(model.preprocessing, split, explicands.rows),
@@ -164,7 +165,7 @@ def _caveats(
     for name, state in validity.items():
         if state.status == "valid":
             continue
-        expected = state.status == "refused" and context.spec.attribution.methods is None
+        expected = state.expected and context.spec.attribution.methods is None
         text = f"{METHODS[name].title} is {state.status}: {state.reason}."
         caveats.append(Caveat(NAME, text, f"{NAME}/{name}", "note" if expected else "warning"))
     if not engine.independent:
@@ -187,9 +188,9 @@ def _caveats(
     return caveats
 
 
-def _nothing(reason: str, validity: dict[str, Validity]) -> Findings:
+def _nothing(reason: str, validity: dict[str, Validity], model: Model) -> Findings:
     """Findings that say why there are none."""
     rows = [MetricRow(NAME, "completeness_gap", status="not applicable", reason=reason)]
-    tables = {f"{NAME}/methods": method_table(validity)} if validity else {}
+    tables = {f"{NAME}/methods": method_table(validity, model)} if validity else {}
     details = "".join(f" {METHODS[name].title}: {state.reason}." for name, state in validity.items() if state.reason)
     return Findings(metrics=rows, tables=tables, caveats=[Caveat(NAME, f"Nothing was explained: {reason}.{details}")])

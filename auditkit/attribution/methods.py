@@ -28,10 +28,14 @@ COARSE = 16
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """Whether a method may be used on a model, and why not (or not fully)."""
+    """Whether a method may be used on a model, and why not (or not fully).
+
+    expected: the method was never meant for such models, so its refusal is no news.
+    """
 
     status: Literal["valid", "degraded", "refused"] = "valid"
     reason: str = ""
+    expected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,10 @@ def _gradient_allows(model: Model) -> Validity:
 def _cam_allows(model: Model) -> Validity:
     """Refused without a spatial convolution, degraded where its map is coarse."""
     if not isinstance(model.preprocessing, ImagePreprocessing):
-        return Validity("refused", "Grad-CAM is for images")
+        return Validity("refused", "Grad-CAM is for images", expected=True)
     found = last_convolution(model)
     if found is None:
-        return Validity("refused", "the model has no 2-D convolution with a spatial output")
+        return Validity("refused", "the model has no 2-D convolution with a spatial output", expected=True)
     layer, (height, width) = found
     if height * width < COARSE:
         return Validity("degraded", f"the map of layer {layer!r} has only {height} x {width} places")

@@ -16,8 +16,9 @@ from auditkit.subject.model import Model
 from auditkit.subject.preprocessing import ImagePreprocessing
 
 
-def method_table(validity: Mapping[str, Validity]) -> pa.Table:
-    """What each method promises, costs, and whether the model allowed it."""
+def method_table(validity: Mapping[str, Validity], model: Model) -> pa.Table:
+    """What each method promises, costs, and whether the model allowed it; parts: what it explains an answer by."""
+    parts = "cells" if isinstance(model.preprocessing, ImagePreprocessing) else "columns"
     records = [
         {
             "method": name,
@@ -28,6 +29,7 @@ def method_table(validity: Mapping[str, Validity]) -> pa.Table:
             "signed": METHODS[name].signed,
             "direction": METHODS[name].direction,
             "cost": METHODS[name].cost,
+            "parts": parts,
         }
         for name, found in validity.items()
     ]

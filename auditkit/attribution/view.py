@@ -57,7 +57,7 @@ def _overall(evidence: Any, methods: pa.Table) -> list[Section]:
     if not lines:
         return []
     n, baseline = lines[0]["n"], _baseline(evidence)
-    image = _explains_images(overall)
+    image = _explains_images(methods)
     how = f"{title} over {theme.number(n, 'rows')} rows drawn with the audit's seed. {SHARE} Baseline: {baseline}."
     ranked = sorted(lines, key=lambda line: -line["share"])
     if image:
@@ -91,9 +91,9 @@ def _overall(evidence: Any, methods: pa.Table) -> list[Section]:
     ]
 
 
-def _explains_images(overall: pa.Table) -> bool:
-    """Whether the parts are cells of a picture (`row,column`) in place of columns with names."""
-    return bool(overall.schema.metadata) and overall.schema.metadata.get(b"parts") == b"cells"
+def _explains_images(methods: pa.Table) -> bool:
+    """Whether the explained parts are cells of a picture in place of columns with names."""
+    return "cells" in methods.column("parts").to_pylist()
 
 
 def _importance_table(overall: pa.Table, methods: pa.Table, ranked: list[dict[str, Any]]) -> pa.Table:
@@ -115,7 +115,7 @@ def _importance_table(overall: pa.Table, methods: pa.Table, ranked: list[dict[st
 
 def _by_group(evidence: Any, methods: pa.Table) -> list[Section]:
     overall, rows = evidence.table(f"{NAME}/global"), evidence.table(f"{NAME}/rows")
-    if overall is None or _explains_images(overall):
+    if overall is None or _explains_images(methods):
         return []
     lead, result = leading(methods, rows), []
     attributes = dict.fromkeys(name for name in overall.column("attribute").to_pylist() if name)

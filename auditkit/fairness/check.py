@@ -20,6 +20,7 @@ from auditkit.fairness.conclude import Conclusion, conclude
 from auditkit.fairness.counts import Counts, encode_groups
 from auditkit.fairness.decisions import decide
 from auditkit.fairness.definitions import FOUR_FIFTHS
+from auditkit.fairness.ranking import auc_rows, single_groups
 from auditkit.fairness.settings import Settings
 from auditkit.fairness.table import Predictions
 from auditkit.gates import judge, overall, passes
@@ -136,7 +137,8 @@ def check_fairness(
     """Rates by group, gaps between groups, all with intervals, and a verdict against a policy.
 
     y_true, y_pred: class labels [n] of any kind (list, numpy, pandas, polars, Arrow, tensor). sensitive_features: one
-    column or several (mapping, data frame, two-dimensional array). scores: numbers [n], or None; checked only.
+    column or several (mapping, data frame, two-dimensional array). scores: numbers [n], or None; larger is more
+    positive, and AUC by group is added.
     positive: the class a decision gives or flags a person with; may be left out where plain (0 and 1, no and yes).
     policy: metric → condition, as under `gates:` in audit.yaml; when left out, four-fifths of every attribute.
     minimum_group: a rate over fewer rows is not judged.
@@ -190,19 +192,22 @@ def check_predictions(
     )
     rows = len(decisions.truth)
     _same_length(predictions, rows)
-    if predictions.scores is not None:
-        as_numbers(predictions.scores, predictions.score_name, where)
     if not predictions.sensitive:
         raise InputError(f"{where}: no sensitive attribute was given; name at least one")
     groups = encode_groups(predictions.sensitive, where)
     counts = Counts.tally(groups, decisions.truth, decisions.decision)
+    ranking: list[MetricRow] = []
+    if predictions.scores is not None:
+        scores = as_numbers(predictions.scores, predictions.score_name, where)
+        ranking = auc_rows(scores, decisions.truth, single_groups(groups), settings)
     gates = parse_gates(default_policy(counts.attributes) if policy is None else dict(policy), policy_name)
     conclusion = conclude({"": counts}, settings, {"": groups.missing})
+    metrics = [*conclusion.metrics, *ranking]
     return FairnessCheck(
-        metrics=MetricRows(conclusion.metrics),
+        metrics=MetricRows(metrics),
         conclusion=conclusion,
         caveats=[*decisions.caveats, *conclusion.caveats],
-        results=judge(conclusion.metrics, gates),
+        results=judge(metrics, gates),
         policy=gates,
         counts=counts,
         positive=decisions.positive,
@@ -246,8 +251,8 @@ def _same_length(predictions: Predictions, rows: int) -> None:
     for name, column in named.items():
         if len(column) != rows:
             raise InputError(
-                f"{predictions.where}: {name} has {len(column):,} rows, {predictions.label_name} {rows:,}; give one value "
-                "for each row"
+                f"{predictions.where}: {name} has {len(column):,} rows, {predictions.label_name} {rows:,}; give one "
+                "value for each row"
             )
 
 

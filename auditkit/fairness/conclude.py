@@ -106,7 +106,8 @@ def _unjudged_groups(split: str, part: Inference) -> list[Caveat]:
         small = [row for row in rows if row.status != "ok"]
         if small:
             names = _listed([f"{row.group} ({row.n})" for row in sorted(small, key=lambda row: -(row.n or 0))])
-            text = f"{_of(split)}{len(small)} of {len(rows)} groups of {attribute} are too small to be judged: {names}"
+            are = "is" if len(small) == 1 else "are"
+            text = f"{_of(split)}{len(small)} of {len(rows)} groups of {attribute} {are} too small to be judged: {names}"
             caveats.append(Caveat("fairness", text, attribute))
     return caveats
 
@@ -114,18 +115,17 @@ def _unjudged_groups(split: str, part: Inference) -> list[Caveat]:
 def _unjudged_rates(split: str, part: Inference) -> list[Caveat]:
     """Rates without rows enough, of groups of one attribute that are otherwise large enough."""
     large = {(row.attribute, row.group) for row in part.rates if row.metric == "selection_rate" and row.status == "ok"}
-    lacking: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    lacking: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in part.rates:
-        single = row.group and JOIN not in row.attribute
-        if single and row.status != "ok" and (row.attribute, row.group) in large:
-            lacking[row.attribute][RATES[row.metric].among].append(row.group)
+        place = (row.attribute, row.group)
+        if row.group and JOIN not in row.attribute and row.status != "ok" and place in large:
+            lacking[place].append(RATES[row.metric].among.removeprefix("rows with "))
     return [
         Caveat(
             "fairness",
-            f"{_of(split)}{attribute}: too few "
-            + "; ".join(f"{among} in {_listed(list(dict.fromkeys(groups)))}" for among, groups in kinds.items())
-            + "; rates over them are not judged",
+            f"{_of(split)}{group} ({attribute}) has too few rows with {' or '.join(dict.fromkeys(kinds))}: rates over "
+            "them are not judged",
             attribute,
         )
-        for attribute, kinds in lacking.items()
+        for (attribute, group), kinds in lacking.items()
     ]

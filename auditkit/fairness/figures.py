@@ -18,6 +18,10 @@ PANELS = ("selection_rate", "true_positive_rate", "false_positive_rate", "false_
 FAMILIES = ("demographic_parity", "equal_opportunity", "predictive_equality", "equalized_odds", "predictive_parity")
 _COLUMNS = 3
 _LONGEST = 26
+_NEUTRAL, _FAINT = "#8592A0", 0.7
+"""A grey that reads on light and dark alike, and the opacity of what is said in passing."""
+_BETWEEN = 76
+"""Pixels between two lines of panels: room for tick labels and the next panel's title."""
 
 
 def short(name: str, longest: int = _LONGEST) -> str:
@@ -25,7 +29,7 @@ def short(name: str, longest: int = _LONGEST) -> str:
     return theme.escape(name if len(name) <= longest else name[: longest - 1] + "…")
 
 
-def _bars(rows: Sequence[MetricRow], factor: float = 1.0) -> dict[str, Any]:
+def _bars(rows: Sequence[MetricRow], factor: float = 1.0, colour: str = "") -> dict[str, Any]:
     """Error bars from the rows' intervals."""
     values = [(row.value or 0.0, row.lower, row.upper) for row in rows]
     return {
@@ -35,6 +39,7 @@ def _bars(rows: Sequence[MetricRow], factor: float = 1.0) -> dict[str, Any]:
         "arrayminus": [0.0 if lower is None else (value - lower) * factor for value, lower, _ in values],
         "thickness": 2,
         "width": 0,
+        **({"color": colour} if colour else {}),
     }
 
 
@@ -44,14 +49,14 @@ def rates_by_group(rows: Sequence[MetricRow], overall: Mapping[str, MetricRow], 
     rows: the rates of one attribute. overall: metric → the row of everybody. sizes: group → rows.
     """
     groups = list(sizes)
-    deep = -(-len(PANELS) // _COLUMNS)
+    deep, panel = -(-len(PANELS) // _COLUMNS), 24 + 30 * len(groups)
     figure = make_subplots(
         rows=deep,
         cols=_COLUMNS,
         shared_yaxes=True,
         subplot_titles=[RATES[name].title for name in PANELS],
         horizontal_spacing=0.04,
-        vertical_spacing=min(0.2, 0.55 / (len(groups) + 2)),
+        vertical_spacing=_BETWEEN / (deep * panel + (deep - 1) * _BETWEEN),
     )
     for place, metric in enumerate(PANELS):
         at = {"row": place // _COLUMNS + 1, "col": place % _COLUMNS + 1}
@@ -60,7 +65,7 @@ def rates_by_group(rows: Sequence[MetricRow], overall: Mapping[str, MetricRow], 
         figure.add_scatter(
             x=[row.value for row in shown],
             y=[groups.index(row.group) for row in shown],
-            error_x=_bars(shown),
+            error_x=_bars(shown, colour=_NEUTRAL),
             mode="markers",
             marker={"size": 9, "color": [theme.colour_of(row.group, groups) for row in shown]},
             customdata=[_told(row) for row in shown],
@@ -70,27 +75,29 @@ def rates_by_group(rows: Sequence[MetricRow], overall: Mapping[str, MetricRow], 
         )
         everybody = overall.get(metric)
         if everybody is not None and everybody.value is not None:
-            figure.add_vline(x=everybody.value, line={"dash": "dot", "width": 1.5, "color": theme.MUTED}, **at)
+            figure.add_vline(x=everybody.value, line={"dash": "dot", "width": 1.5, "color": _NEUTRAL}, **at)
         for group in groups:
             if group in mine and mine[group].status != "ok":
                 figure.add_annotation(
                     text=NOT_JUDGED,
-                    x=0.5,
+                    x=0.02,
                     xref="x domain",
+                    xanchor="left",
                     y=groups.index(group),
                     showarrow=False,
-                    font={"size": 11, "color": theme.MUTED},
+                    font={"size": 11},
+                    opacity=_FAINT,
                     **at,
                 )
     labels = [f"{short(group)} ({sizes[group]:,})" for group in groups]
-    figure.update_yaxes(tickvals=list(range(len(groups))), ticktext=labels, range=[len(groups) - 0.4, -0.6])
+    figure.update_yaxes(tickvals=list(range(len(groups))), ticktext=labels, range=[len(groups) - 0.4, -0.6], zeroline=False)
     figure.update_xaxes(tickformat=".0%", nticks=5, rangemode="tozero")
     figure.update_xaxes(title="rate, with its interval", row=deep)
     figure.update_layout(
         template=theme.template(),
         title="Rates by group",
-        height=deep * (88 + 30 * len(groups)) + 130,
-        margin={"t": 96},
+        height=deep * panel + (deep - 1) * _BETWEEN + 160,
+        margin={"t": 96, "b": 64},
     )
     figure.update_annotations(selector={"yanchor": "bottom"}, font={"size": 13})
     return figure
@@ -133,7 +140,7 @@ def gap_overview(rows: Sequence[MetricRow], attributes: Sequence[str]) -> go.Fig
                 row=1,
                 col=col,
             )
-    figure.add_vline(x=FOUR_FIFTHS, line={"dash": "dash", "width": 1.5, "color": theme.MUTED}, row=1, col=2)
+    figure.add_vline(x=FOUR_FIFTHS, line={"dash": "dash", "width": 1.5, "color": _NEUTRAL}, row=1, col=2)
     figure.add_annotation(
         text="four-fifths",
         x=FOUR_FIFTHS,
@@ -141,20 +148,21 @@ def gap_overview(rows: Sequence[MetricRow], attributes: Sequence[str]) -> go.Fig
         xanchor="right",
         xshift=-4,
         showarrow=False,
-        font={"size": 11, "color": theme.MUTED},
+        font={"size": 11},
+        opacity=_FAINT,
         row=1,
         col=2,
     )
     titles = [GAPS[f"{family}_difference"].title.removesuffix(" difference") for family in FAMILIES]
-    figure.update_yaxes(tickvals=list(range(len(FAMILIES))), ticktext=titles, range=[len(FAMILIES) - 0.3, -0.6])
+    figure.update_yaxes(tickvals=list(range(len(FAMILIES))), ticktext=titles, range=[len(FAMILIES) - 0.3, -0.6], zeroline=False)
     figure.update_xaxes(title="percentage points (0 is equal)", rangemode="tozero", row=1, col=1)
     figure.update_xaxes(title="ratio (1 is equal)", range=[-0.02, 1.04], row=1, col=2)
     figure.update_layout(
         template=theme.template(),
         title="Gaps between groups",
-        height=200 + len(FAMILIES) * (26 + 16 * len(attributes)),
-        margin={"t": 110},
-        legend={"y": 1.14},
+        height=230 + len(FAMILIES) * (26 + 16 * len(attributes)),
+        margin={"t": 96, "b": 110},
+        legend={"y": 0.01, "yref": "container", "yanchor": "bottom", "x": 0, "xanchor": "left"},
     )
     return figure
 
@@ -200,7 +208,8 @@ def intersection_rates(
                     x=x,
                     y=y,
                     showarrow=False,
-                    font={"size": 11, "color": theme.MUTED},
+                    font={"size": 11},
+                    opacity=_FAINT,
                 )
     figure.update_xaxes(
         title=theme.escape(attributes[1]),

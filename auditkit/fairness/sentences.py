@@ -49,10 +49,13 @@ def widest_finding(rows: Sequence[MetricRow], attribute: str) -> str:
     high, low = (choose(groups, key=lambda row: row.value or 0.0) for choose in (max, min))
     sure = "" if (gap.lower or 0) > 0 else "; groups that are alike could differ as much by chance"
     return (
-        f"By {attribute}, the {RATES[rate].title} differs most: {number(high.value, 'rate', high.lower, high.upper)} for "
-        f"{high.group} against {number(low.value, 'rate', low.lower, low.upper)} for {low.group}, a gap of {shown(gap)}"
-        f"{sure}."
+        f"By {attribute}, the {RATES[rate].title} differs most: {_value(high)} for {high.group} against {_value(low)} "
+        f"for {low.group}, a gap of {shown(gap)}{sure}."
     )
+
+
+def _value(row: MetricRow) -> str:
+    return number(row.value, row.unit, row.lower, row.upper)
 
 
 def _is_plain_gap(row: MetricRow) -> bool:

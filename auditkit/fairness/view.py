@@ -15,7 +15,7 @@ from auditkit.fairness.figures import PANELS, gap_overview, intersection_rates, 
 from auditkit.fairness.sentences import four_fifths_finding, shown, widest_finding
 from auditkit.theme import number
 
-_MOST_SERIES = 6
+_MOST_SERIES = 5
 _RATES_READING = (
     "Each dot is a group's rate, the line through it its interval, the dotted line the rate of everybody. Behind a "
     "group's name stands how many rows it has."
@@ -76,7 +76,8 @@ def _on(split: str) -> str:
 
 def _gaps(rows: list[MetricRow], single: list[str], attributes: list[str], split: str) -> Section:
     gaps = [row for row in rows if row.metric in GAPS and row.metric != "four_fifths"]
-    listed = (single + [name for name in attributes if name not in single])[:_MOST_SERIES]
+    crossed = [name for name in attributes if name not in single]
+    listed = (single + crossed[-1:])[:_MOST_SERIES]
     judged = any(row.status == "ok" for row in gaps)
     table = pa.table(
         {

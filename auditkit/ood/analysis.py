@@ -7,40 +7,43 @@ each set of the role ood is held against them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import cast
+from collections.abc import Iterator, Mapping
 
-import numpy as np
 import pyarrow as pa
 
 from auditkit.engine.analysis import Context, Needs, Observer
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
-from auditkit.ood.detector import Detector, Fitted, NotApplicableError
-from auditkit.ood.fusion import Fusion, calibrate, members_of
+from auditkit.ood.calibrated import Calibrated, calibrated
 from auditkit.ood.groups import GroupFlags, flags_by_group
 from auditkit.ood.metrics import (
     NAME,
     SEPARATION,
-    Unmeasured,
     flag_row,
     group_rows,
     inverted_row,
     separation_rows,
     unmeasured_rows,
 )
+from auditkit.ood.panel import Unmeasured, fit_panel
 from auditkit.ood.reference import ReferenceObserver, TableInputs
 from auditkit.ood.registry import FUSED, chosen
-from auditkit.ood.scores import Floats, ScoreObserver, Scores
-from auditkit.ood.tables import blame_table, detector_table, histogram_table, score_table, threshold_table
+from auditkit.ood.scores import ScoreObserver, Scores
+from auditkit.ood.tables import (
+    blame_table,
+    detector_table,
+    group_table,
+    histogram_table,
+    score_table,
+    threshold_table,
+)
 from auditkit.spec import AuditSpec
-from auditkit.statistics.conformal import Threshold, conformal_threshold, fewest_rows
+from auditkit.statistics.conformal import Threshold
 from auditkit.subject.data import Split
 from auditkit.subject.preprocessing import TablePreprocessing
 from auditkit.subject.subject import Subject
 
-NO_TRAIN = Unmeasured("not applicable", "there is no training split to fit on")
-NO_VALIDATION = Unmeasured("not applicable", "there is no validation split to set a threshold on")
+NO_TEST = Unmeasured("not applicable", "there is no test split to stand for normal rows")
+NO_SET = "no out-of-distribution set was given"
 
 
 class OodAnalysis:
@@ -55,13 +58,29 @@ class OodAnalysis:
 
     def observe(self, context: Context, split: Split, earlier: Mapping[str, Observer]) -> Observer | None:
         settings = context.spec.ood
+        scored = [observer for observer in earlier.values() if isinstance(observer, ScoreObserver)]
+        if scored:
+            return ScoreObserver(scored[0].panel)
+        seen = [observer for observer in earlier.values() if isinstance(observer, ReferenceObserver)]
         if split.role == "train":
+            if seen:
+                return None
             classes, table = len(context.subject.model.classes), _table_inputs(context.subject)
             return ReferenceObserver(classes, table, settings.bank, settings.neighbours, context.spec.seed)
-        return ScoreObserver(_fitted(context, earlier)[0])
+        return ScoreObserver(fit_panel(chosen(settings.detectors), seen[0].reference() if seen else None))
 
     def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
-        return _Conclusion.drawn(context, observers).findings()
+        scored = {name: o for name, o in observers.items() if isinstance(o, ScoreObserver)}
+        if not scored:
+            reason = "there is no split but the training one, and no row of it can be judged by itself"
+            return Findings([MetricRow(NAME, "auroc", status="not applicable", reason=reason)])
+        panel = next(iter(scored.values())).panel
+        roles = {split.name: split.role for split in context.subject.in_order()}
+        known = calibrated(panel, {name: o.scores() for name, o in scored.items()}, roles, context.spec)
+        counted = _groups(context, known)
+        findings = Findings(metrics=list(_rows(context, known, counted)), tables=_tables(known, counted))
+        findings.caveats += _caveats(context, known, findings.metrics, observers)
+        return findings
 
 
 def _table_inputs(subject: Subject) -> TableInputs | None:
@@ -75,9 +94,117 @@ def _table_inputs(subject: Subject) -> TableInputs | None:
     )
 
 
-def _fitted(context: Context, earlier: Mapping[str, Observer]) -> tuple[dict[str, Fitted], dict[str, Unmeasured]]:
-    """The chosen detectors fitted on what was seen of the training split, and why others could not be."""
-    for observer in earlier.values():
-        if isinstance(observer, ScoreObserver):
-            return dict(observer.fitted), dict(observer.refused)
-    return {}, {}
+def _groups(context: Context, known: Calibrated) -> dict[str, list[list[GroupFlags]]]:
+    """Detector → the test split's flags by group, one list for each sensitive attribute."""
+    split = context.subject.split(known.test or "")
+    if split is None:
+        return {}
+    counted: dict[str, list[list[GroupFlags]]] = {}
+    for detector, threshold in known.thresholds.items():
+        if isinstance(threshold, Threshold):
+            scores = known.scores[split.name]
+            flagged, judged = scores.scores[detector] > threshold.value, scores.has(detector)
+            counted[detector] = [
+                list(flags_by_group(name, split.column(name).take(pa.array(scores.rows[judged])), flagged[judged]))
+                for name in context.subject.schema.sensitive
+                if name in split.table.column_names
+            ]
+    return counted
+
+
+def _rows(context: Context, known: Calibrated, counted: Mapping[str, list[list[GroupFlags]]]) -> Iterator[MetricRow]:
+    spec, minimum = context.spec, context.spec.fairness.minimum_group
+    areas: list[MetricRow] = []
+    if not known.sets:
+        yield MetricRow(NAME, "auroc", status="not applicable", reason=NO_SET)
+    for split in known.sets:
+        for detector in known.detectors:
+            why = known.refusal(detector) or (None if known.test else NO_TEST)
+            if why:
+                areas += unmeasured_rows(split, detector, why, SEPARATION)
+                continue
+            normal, strange = (known.scores[name].finite(detector) for name in (known.test or "", split))
+            areas += separation_rows(split, detector, normal, strange, spec.ood.confidence, spec.seed)
+    yield from areas
+    for split in known.sets:
+        yield inverted_row(split, areas)[0]
+    for split in [name for name in (known.test, *known.sets) if name]:
+        for detector in known.detectors:
+            threshold = known.refusal(detector) or known.thresholds[detector]
+            role = "ood" if split in known.sets else "test"
+            if isinstance(threshold, Threshold):
+                scores = known.scores[split].finite(detector)
+                yield flag_row(split, detector, scores, threshold, role, spec.ood.confidence)
+            else:
+                metric = "detection_rate" if role == "ood" else "id_flag_rate"
+                yield from unmeasured_rows(split, detector, threshold, (metric,))
+    for groups in counted.get(FUSED, []):
+        yield from group_rows(known.test or "", FUSED, groups, minimum, spec.ood.confidence)
+
+
+def _tables(known: Calibrated, counted: Mapping[str, list[list[GroupFlags]]]) -> dict[str, pa.Table]:
+    tables = {
+        "scores": pa.concat_tables([score_table(split, known) for split in known.scores]),
+        "detectors": detector_table(known.panel, known.members),
+        "thresholds": threshold_table(known.thresholds),
+    }
+    if known.fusion is not None and known.test:
+        shown = {split: known.scores[split].finite(FUSED) for split in (known.test, *known.sets)}
+        if any(len(values) for values in shown.values()):
+            tables["histogram"] = histogram_table(FUSED, shown)
+    if any(counted.values()):
+        tables["groups"] = group_table(counted)
+    blamed = _blamed(known)
+    if blamed is not None:
+        tables["columns"] = blamed
+    return tables
+
+
+def _blamed(known: Calibrated) -> pa.Table | None:
+    """Which columns made the rows strange that the detector with an explanation flags."""
+    for name, fitted in known.panel.fitted.items():
+        threshold = known.thresholds.get(name)
+        if fitted.blame is None or not isinstance(threshold, Threshold):
+            continue
+        flagged: dict[str, Scores] = {split: known.scores[split] for split in (known.test, *known.sets) if split}
+        places = {
+            split: scores.blame[name][scores.scores[name] > threshold.value]
+            for split, scores in flagged.items()
+            if name in scores.blame
+        }
+        return blame_table(fitted.columns, {split: found for split, found in places.items() if len(found)})
+    return None
+
+
+def _caveats(
+    context: Context, known: Calibrated, rows: list[MetricRow], observers: Mapping[str, Observer]
+) -> Iterator[Caveat]:
+    for split in known.sets:
+        for detector in inverted_row(split, rows)[1]:
+            yield Caveat(NAME, f"{detector} calls {split} more normal than normal rows", f"{split} {detector}")
+    for split, scores in known.scores.items():
+        if count := int(scores.strange.sum()):
+            text = f"split {split}: {count:,} of {len(scores.rows):,} rows have logits or features that are not finite"
+            yield Caveat(NAME, f"{text}; they were not scored", split)
+    for split, observer in observers.items():
+        if isinstance(observer, ReferenceObserver):
+            yield from _fit_caveats(split, observer)
+    is_table = isinstance(context.subject.model.preprocessing, TablePreprocessing)
+    if is_table and not any(known.panel.sees(name) == "inputs" for name in known.members):
+        text = "the fused score sees no inputs, so that gross errors in a table may pass it; add input_mahalanobis"
+        yield Caveat(NAME, text, FUSED)
+    for row in rows:
+        if row.metric == "id_flag_rate" and row.lower is not None and row.lower > context.spec.ood.level:
+            text = f"{row.detail} flags more test rows than its threshold promised; test differs from validation"
+            yield Caveat(NAME, text, f"{row.split} {row.detail}", level="note")
+    if isinstance(why := known.thresholds[FUSED], Unmeasured):
+        yield Caveat(NAME, f"there is no fused score: {why.reason}", FUSED)
+
+
+def _fit_caveats(split: str, observer: ReferenceObserver) -> Iterator[Caveat]:
+    if observer.strange:
+        text = f"split {split}: {observer.strange:,} rows whose logits or features are not finite were not fitted on"
+        yield Caveat(NAME, text, split)
+    if observer.unlabelled:
+        text = f"split {split}: {observer.unlabelled:,} rows without a label were fitted on under the predicted class"
+        yield Caveat(NAME, text, split)

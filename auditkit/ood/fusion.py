@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from auditkit.ood.bank import priorities
 from auditkit.ood.scores import Floats, Scores
@@ -54,6 +55,11 @@ class Fusion:
         return conformal_p_values(self.fused, statistic)
 
 
+def first_half(validation: Scores, seed: int) -> npt.NDArray[np.bool_]:
+    """Which validation rows calibrate the detectors, rather than their combination: bool [n]."""
+    return priorities(validation.rows, seed) % np.uint64(2) == 0
+
+
 def members_of(available: Sequence[str]) -> tuple[str, ...]:
     """Which of the available detectors are fused: the primary ones, or all where fewer than two of these are there.
 
@@ -67,7 +73,7 @@ def members_of(available: Sequence[str]) -> tuple[str, ...]:
 def calibrate(validation: Scores, members: Sequence[str], seed: int, fewest: int = 1) -> Fusion | None:
     """Fit on the validation rows that every member has a score for; None where a half has fewer rows than `fewest`."""
     usable = ~np.any([np.isnan(validation.scores[name]) for name in members], axis=0)
-    first = priorities(validation.rows, seed) % np.uint64(2) == 0
+    first = first_half(validation, seed)
     if min((usable & first).sum(), (usable & ~first).sum()) < fewest:
         return None
     known = {name: validation.scores[name][usable & first] for name in members}

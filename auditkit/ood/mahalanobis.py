@@ -1,7 +1,8 @@
 """Mahalanobis distance of the features to the nearest class mean, under one covariance pooled within the classes.
 
+The covariance is divided by n and shrunk (see `gaussian`), so that a threshold outlives a refit.
 Source: Lee, Lee, Lee and Shin, "A simple unified framework for detecting out-of-distribution samples and adversarial
-attacks", NeurIPS 2018. The covariance is divided by n and shrunk (see `gaussian`), so that a threshold outlives a refit.
+attacks", NeurIPS 2018.
 """
 
 from __future__ import annotations

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from auditkit.evidence.metrics import MetricRow, Status
+from auditkit.evidence.metrics import MetricRow
 from auditkit.ood.groups import GroupFlags, largest_difference
+from auditkit.ood.panel import Unmeasured
 from auditkit.ood.scores import Floats
 from auditkit.statistics.conformal import Threshold
 from auditkit.statistics.intervals import wilson
@@ -27,14 +27,6 @@ MINIMUM_ROWS = 30
 SEPARATION = ("auroc", "fpr_at_95_id_tpr", "fpr_at_95_ood_tpr")
 AUROC_METHOD = "Mann-Whitney area by ranks; DeLong's variance with pseudo rows, Wilson interval"
 FPR_METHOD = "exact threshold that occurs; interval by drawing the threshold and, given it, the rate"
-
-
-@dataclass(frozen=True, slots=True)
-class Unmeasured:
-    """Why something could not be measured."""
-
-    status: Status
-    reason: str
 
 
 def separation_rows(
@@ -48,15 +40,16 @@ def separation_rows(
             yield row(metric, status="insufficient", reason=f"{few} rows with a score, fewer than {MINIMUM_ROWS}")
         return
     area = auroc_interval(normal, strange, confidence)
-    ends = {"confidence": confidence}
-    yield row("auroc", **area._asdict(), **ends, better="higher", method=AUROC_METHOD)
+    ends = partial(row, confidence=confidence)
+    yield ends("auroc", value=area.value, lower=area.lower, upper=area.upper, better="higher", method=AUROC_METHOD)
     rng = np.random.default_rng([seed, zlib.crc32(f"{NAME}/{split}/{detector}".encode())])
     for metric, negatives, positives in (
         ("fpr_at_95_id_tpr", -strange, -normal),
         ("fpr_at_95_ood_tpr", normal, strange),
     ):
         found = fpr_at_tpr_interval(negatives, positives, rng, 0.95, confidence)
-        yield row(metric, **found._asdict(), **ends, unit="rate", better="lower", method=FPR_METHOD)
+        rate = partial(ends, metric, value=found.value, lower=found.lower, upper=found.upper)
+        yield rate(unit="rate", better="lower", method=FPR_METHOD)
 
 
 def unmeasured_rows(split: str, detector: str, why: Unmeasured, metrics: tuple[str, ...]) -> Iterator[MetricRow]:
@@ -68,7 +61,7 @@ def unmeasured_rows(split: str, detector: str, why: Unmeasured, metrics: tuple[s
 def flag_row(
     split: str, detector: str, scores: Floats, threshold: Threshold, role: str, confidence: float
 ) -> MetricRow:
-    """The share of a split flagged: `id_flag_rate` on normal rows, `detection_rate` on a set that is meant to be strange."""
+    """The share of a split flagged: `id_flag_rate` on normal rows, `detection_rate` on a set meant to be strange."""
     metric, better = ("detection_rate", "higher") if role == "ood" else ("id_flag_rate", "lower")
     row = partial(MetricRow, NAME, metric, split=split, detail=detector, n=len(scores), unit="rate")
     if len(scores) < MINIMUM_ROWS:

@@ -19,7 +19,6 @@ from auditkit.engine.analysis import Observation
 from auditkit.ood.bank import Bank
 from auditkit.ood.moments import ClassMoments
 
-
 CPU = torch.device("cpu")
 
 

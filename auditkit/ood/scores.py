@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from auditkit.engine.analysis import Observation
-from auditkit.ood.detector import Fitted
+from auditkit.ood.panel import Panel
 
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -29,17 +29,20 @@ class Scores:
     strange: npt.NDArray[np.bool_]
     blame: Mapping[str, Places]
 
+    def has(self, detector: str) -> npt.NDArray[np.bool_]:
+        """Which rows have a score, bool [n]."""
+        return ~np.isnan(self.scores[detector])
+
     def finite(self, detector: str) -> Floats:
         """The scores of the rows that have one."""
-        values = self.scores[detector]
-        return values[~np.isnan(values)]
+        return self.scores[detector][self.has(detector)]
 
 
 class ScoreObserver:
     """Scores a split as it streams."""
 
-    def __init__(self, fitted: Mapping[str, Fitted]) -> None:
-        self.fitted = fitted
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
         self._parts: list[Scores] = []
 
     def update(self, observation: Observation) -> None:
@@ -52,7 +55,7 @@ class ScoreObserver:
         strange = (~finite).cpu().numpy()
         scores: dict[str, Floats] = {}
         blame: dict[str, Places] = {}
-        for name, fitted in self.fitted.items():
+        for name, fitted in self.panel.fitted.items():
             values = fitted.score(observation).cpu().numpy()
             scores[name] = np.where(strange | ~np.isfinite(values), np.nan, values)
             if fitted.blame is not None:
@@ -67,7 +70,7 @@ class ScoreObserver:
         """All scores, in the order of the rows."""
         if not self._parts:
             none = np.zeros(0)
-            return Scores(none.astype(np.int64), dict.fromkeys(self.fitted, none), none.astype(np.bool_), {})
+            return Scores(none.astype(np.int64), dict.fromkeys(self.panel.fitted, none), none.astype(np.bool_), {})
         rows = np.concatenate([part.rows for part in self._parts])
         order = np.argsort(rows, kind="stable")
 

@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from auditkit.ood.detector import Detector, Fitted
-from auditkit.ood.metrics import Unmeasured
-from auditkit.ood.scores import Floats, Scores
+from auditkit.ood.calibrated import Calibrated
+from auditkit.ood.groups import GroupFlags
+from auditkit.ood.panel import Panel, Unmeasured
+from auditkit.ood.registry import FUSED
+from auditkit.ood.scores import Floats
 from auditkit.statistics.conformal import Threshold
 
 BINS = 40
@@ -22,34 +24,28 @@ def nullable(values: npt.NDArray) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
 
 
-def score_table(
-    split: str, scores: Scores, fused_p: Floats | None, threshold: Threshold | None, fused: str
-) -> pa.Table:
-    """One row per row of a split: every score, the fused p-value, whether it was flagged, its most unusual column."""
+def score_table(split: str, known: Calibrated) -> pa.Table:
+    """One row per row of a split: every score, the fused score's p-value, and whether that flags it."""
+    scores, threshold = known.scores[split], known.thresholds[FUSED]
     columns: dict[str, pa.Array] = {
         "split": pa.array([split] * len(scores.rows), pa.string()),
         "row": pa.array(scores.rows, pa.int64()),
     }
     columns |= {name: nullable(values) for name, values in scores.scores.items()}
-    if fused_p is not None:
-        columns[f"{fused}_p"] = nullable(fused_p)
-    if threshold is not None:
-        statistic = scores.scores[fused]
+    if split in known.fused_p:
+        columns[f"{FUSED}_p"] = nullable(known.fused_p[split])
+    if isinstance(threshold, Threshold):
+        statistic = scores.scores[FUSED]
         columns["flagged"] = pa.array(statistic > threshold.value, mask=np.isnan(statistic))
     return pa.table(columns)
 
 
-def detector_table(
-    detectors: Sequence[Detector],
-    fitted: Mapping[str, Fitted],
-    refused: Mapping[str, Unmeasured],
-    members: Sequence[str],
-) -> pa.Table:
+def detector_table(panel: Panel, members: Sequence[str]) -> pa.Table:
     """One row per detector: what it is, whether it could be used, and what is worth knowing of its fit."""
     records = []
-    for detector in detectors:
-        why = refused.get(detector.name)
-        facts = fitted[detector.name].facts if detector.name in fitted else {}
+    for detector in panel.detectors:
+        why = panel.refused.get(detector.name)
+        facts = {} if why else panel.fitted[detector.name].facts
         records.append(
             {
                 "detector": detector.name,
@@ -94,6 +90,17 @@ def threshold_table(thresholds: Mapping[str, Threshold | Unmeasured]) -> pa.Tabl
     return pa.Table.from_pylist(records, schema=pa.schema([(name, types.get(name, pa.string())) for name in names]))
 
 
+def group_table(counted: Mapping[str, Sequence[Sequence[GroupFlags]]]) -> pa.Table:
+    """How many rows of each group every detector flags."""
+    records = [
+        {"detector": detector, "attribute": g.attribute, "group": g.group, "rows": g.rows, "flagged": g.flagged}
+        for detector, attributes in counted.items()
+        for groups in attributes
+        for g in groups
+    ]
+    return pa.Table.from_pylist(records)
+
+
 def histogram_table(detector: str, scores: Mapping[str, Floats], bins: int = BINS) -> pa.Table:
     """How a detector's finite scores are spread over equal bins of their common range, split by split."""
     everything = np.concatenate([values for values in scores.values() if len(values)])
@@ -120,15 +127,14 @@ def histogram_table(detector: str, scores: Mapping[str, Floats], bins: int = BIN
 
 def blame_table(columns: Sequence[str], flagged: Mapping[str, npt.NDArray[np.int64]]) -> pa.Table:
     """Which column made the flagged rows of each split strange. flagged: split → column places of its flagged rows."""
-    records = []
+    records: list[tuple[str, str, int, float]] = []
     for split, places in flagged.items():
         counts = np.bincount(places, minlength=len(columns))
         records += [
-            {"split": split, "column": name, "rows": int(count), "share": int(count) / len(places)}
+            (split, name, int(count), int(count) / len(places))
             for name, count in zip(columns, counts, strict=True)
             if count
         ]
-    schema = pa.schema(
-        [("split", pa.string()), ("column", pa.string()), ("rows", pa.int64()), ("share", pa.float64())]
-    )
-    return pa.Table.from_pylist(sorted(records, key=lambda r: (r["split"], -r["rows"], r["column"])), schema=schema)
+    schema = pa.schema([("split", pa.string()), ("column", pa.string()), ("rows", pa.int64()), ("share", pa.float64())])
+    ordered = sorted(records, key=lambda record: (record[0], -record[2], record[1]))
+    return pa.Table.from_pylist([dict(zip(schema.names, record, strict=True)) for record in ordered], schema=schema)

@@ -49,8 +49,9 @@ def show_page(
     order: str,
     key: str,
     column_config: dict[str, Any] | None = None,
+    choose: bool = True,
 ) -> dict[str, Any] | None:
-    """Show one page of the rows that meet every condition, to choose one of; returns the chosen row, or None.
+    """Show one page of the rows that meet every condition; returns the row chosen there (`choose`), or None.
 
     `conditions` and `order` are SQL over the view `t`; what a user named comes in through `literal` and `identifier`.
     """
@@ -59,26 +60,26 @@ def show_page(
     if total == 0:
         st.info("No row is like that.", icon=":material/filter_alt_off:")
         return None
-    pages = -(-total // PAGE)
-    state = f"{key}-page"
+    pages, state = -(-total // PAGE), f"{key}-page"
     page = min(int(st.session_state.get(state, 1)), pages)
     if state in st.session_state:
         st.session_state[state] = page
     listed = ", ".join(identifier(column) for column in columns)
     sql = f"select {listed} from t {where} order by {order} limit {PAGE} offset {PAGE * (page - 1)}"
     found: pa.Table = evidence.query(sql, t=table)
-    picked = st.dataframe(
-        found,
-        hide_index=True,
-        key=f"{key}-rows-{page}",
-        on_select="rerun",
-        selection_mode="single-row",
-        selection_default={"selection": {"rows": [0]}},
-        placeholder=NO_VALUE,
-        column_config=column_config,
-    )
+    shown = {"hide_index": True, "placeholder": NO_VALUE, "column_config": column_config, "key": f"{key}-rows-{page}"}
+    if choose:
+        first = {"selection": {"rows": [0]}}
+        picked = st.dataframe(
+            found, on_select="rerun", selection_mode="single-row", selection_default=first, **shown
+        ).selection.rows
+    else:
+        st.dataframe(found, **shown)
+        picked = []
     if pages > 1:
         st.pagination(pages, key=state)
-    chosen = [place for place in picked.selection.rows if place < found.num_rows]
-    record: dict[str, Any] = found.slice(chosen[0] if chosen else 0, 1).to_pylist()[0]
+    if not choose:
+        return None
+    place = picked[0] if picked and picked[0] < found.num_rows else 0
+    record: dict[str, Any] = found.slice(place, 1).to_pylist()[0]
     return record

@@ -13,7 +13,7 @@ from dashboard.parts.guard import spoken
 from dashboard.parts.text import escape, muted
 
 _ROWS, _METHODS = "attribution/rows", "attribution/methods"
-_COLUMNS = ("row", "label", "prediction", "score", "baseline_score", "relative_gap")
+_COLUMNS = ("row", "label", "prediction", "score", "baseline_score", "relative_gap", "target")
 _CONDITIONS = {"All": [], "Right": ["label = prediction"], "Wrong": ["label <> prediction"]}
 
 
@@ -54,6 +54,7 @@ def _columns() -> dict[str, Any]:
             "Score", format="%.3f", help="The model's score before it becomes a probability"
         ),
         "baseline_score": st.column_config.NumberColumn("Baseline's score", format="%.3f"),
+        "target": None,
         "relative_gap": st.column_config.NumberColumn(
             "Completeness gap", format="percent", help="How far the attributions are from adding up, relative"
         ),
@@ -70,8 +71,8 @@ def _show_one(evidence: Evidence, method: str, title: str, chosen: dict[str, Any
     st.subheader(escape(f"Row {row:,} was predicted {prediction or NO_VALUE}, {truth}"), anchor=False)
     show_figure(figure, f"explanation-{method}-{row}", alt=f"{title} of row {row}")
     reading = (
-        "Blue speaks for the answer, orange against it; a longer bar or a stronger colour means more."
+        f"Blue raises the {chosen['target']}, orange lowers it; a longer bar or a stronger colour means more."
         if signed
-        else "Brighter places speak more for the answer; this method does not tell what speaks against it."
+        else f"Brighter places raise the {chosen['target']} more; this method does not tell what lowers it."
     )
     st.markdown(muted(f"{reading} An attribution says what the model used, not what causes the outcome."))

@@ -1,8 +1,11 @@
 """A discipline's page: each finding as a sentence, the figure that shows it, how to read it, the table, the method."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import streamlit as st
 
+from auditkit.evidence.metrics import Caveat
 from auditkit.evidence.section import Section
 from auditkit.evidence.store import Evidence
 from dashboard.parts.empty import show_not_run, show_nothing_to_show
@@ -11,7 +14,7 @@ from dashboard.parts.reading import sections_of
 from dashboard.parts.table import show_table
 from dashboard.parts.text import escape, muted
 
-_OPEN_ROWS = 6
+_OPEN_ROWS, _OPEN_CAVEATS = 6, 6
 
 
 def show_discipline(evidence: Evidence, discipline: str, title: str, question: str = "") -> None:
@@ -81,6 +84,14 @@ def show_caveats(evidence: Evidence, discipline: str | None = None) -> None:
     if not caveats:
         return
     show_heading("Read before trusting", "caveats")
-    for caveat in sorted(caveats, key=lambda caveat: caveat.level != "warning"):
+    ordered = sorted(caveats, key=lambda caveat: caveat.level != "warning")
+    _list(ordered[:_OPEN_CAVEATS])
+    if further := ordered[_OPEN_CAVEATS:]:
+        with st.expander(f"{len(further)} more"):
+            _list(further)
+
+
+def _list(caveats: Sequence[Caveat]) -> None:
+    for caveat in caveats:
         icon = ":yellow[:material/warning:]" if caveat.level == "warning" else ":gray[:material/info:]"
         st.markdown(f"{icon} **{escape(caveat.about or caveat.analysis)}**: {escape(caveat.text)}")

@@ -34,7 +34,7 @@ class Known(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         x = x - x.mean(dim=0) if self.coupled else x
-        x = torch.where(x > 1.5, x * float("inf"), x) if self.broken else x
+        x = x + torch.where(x > 1.5, float("inf"), 0.0) if self.broken else x
         score = 4 * x[:, 0] + x[:, 1] + self.kind(c[:, 0])[:, 0] + 0 * self.noise(c[:, 1]).sum(dim=1)
         return score[:, None]
 
@@ -168,6 +168,16 @@ def test_rows_that_are_not_finite_are_left_out_and_counted():
     rows = found.tables["attribution/rows"]
     assert 0 < len(set(rows.column("row").to_pylist())) < 100
     assert np.isfinite(rows.column("score").to_numpy()).all()
+
+
+def test_a_method_without_a_finite_attribution_is_refused_and_the_others_stand():
+    class Steep(Known):
+        def forward(self, x: Tensor, c: Tensor) -> Tensor:
+            return super().forward(x, c) + (0 * x[:, 2:3]).abs().sqrt()  # sqrt has an infinite slope at 0, times 0
+
+    found = conclude(subject(Steep()), attribution={"rows": 20})
+    assert set(found.tables["attribution/rows"].column("method").to_pylist()) == {"occlusion"}
+    assert sum("not finite for any row" in caveat.text for caveat in found.caveats) == 2
 
 
 def test_unconverged_rows_are_a_caveat():

@@ -1,0 +1,117 @@
+"""A fairness check on the terminal: the verdict first, then why; and the same for a machine, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from auditkit.evidence.metrics import MetricRow
+from auditkit.fairness.counts import joined
+from auditkit.fairness.definitions import GAPS, RATES
+from auditkit.fairness.sentences import NOT_JUDGED, four_fifths_finding, shown, widest_finding
+from auditkit.theme import VERDICTS, number, verdict_label
+
+if TYPE_CHECKING:
+    from auditkit.fairness.check import FairnessCheck
+
+_RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "false_negative_rate", "precision")
+_GAPS = ("demographic_parity_ratio", "demographic_parity_difference", "equal_opportunity_difference",
+         "predictive_equality_difference", "equalized_odds_difference")  # fmt: skip
+
+
+def render(check: FairnessCheck) -> RenderableType:
+    """All of a check for a person to read. Names that users gave are shown as they are, never as markup."""
+    attributes = check.counts.attributes
+    parts: list[RenderableType] = [_verdict(check), _gates(check)]
+    parts.append(_line(four_fifths_finding(check.rows, attributes)))
+    for attribute in attributes:
+        parts += [_line(widest_finding(check.rows, attribute)), _rates(check.rows, attribute)]
+    crossed = list(dict.fromkeys(row.attribute for row in check.rows if row.metric in GAPS))
+    parts += [_line("Largest gaps, each with an interval that holds for all pairs of groups at once:")]
+    parts.append(_gap_table(check.rows, crossed))
+    if check.caveats:
+        parts.append(_line("Read this before trusting a number:"))
+        parts += [Text(f"{'!' if caveat.level == 'warning' else '·'} {caveat.text}") for caveat in check.caveats]
+    return Group(*parts)
+
+
+def _line(text: str) -> RenderableType:
+    return Padding(Text(text), (1, 0, 0, 0))
+
+
+def _verdict(check: FairnessCheck) -> RenderableType:
+    text = Text(verdict_label(check.verdict), style=f"bold {VERDICTS[check.verdict][1]}")
+    text.append(f"   fairness of {check.where}", style="bold default")
+    text.append(f"   {check.counts.rows:,} rows, positive class {check.positive}", style="dim default")
+    return text
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for at, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=at == 0)
+    return table
+
+
+def _row(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(cell, style="dim" if cell == NOT_JUDGED else "") for cell in cells))
+
+
+def _gates(check: FairnessCheck) -> RenderableType:
+    if not check.results:
+        return _line("The policy has no gates, so there is nothing to pass.")
+    table = _table("gate", "of", "condition", "verdict", "why")
+    for result in check.results:
+        _row(table, result.gate, result.subject, result.condition, verdict_label(result.verdict), result.reason)
+    return Padding(table, (1, 0, 0, 0))
+
+
+def _rates(rows: Sequence[MetricRow], attribute: str) -> RenderableType:
+    mine = {(row.group, row.metric): row for row in rows if row.attribute == attribute and row.group}
+    overall = {row.metric: row for row in rows if not row.attribute}
+    table = _table(attribute, "rows", *(RATES[name].title for name in _RATES))
+    for group in dict.fromkeys(group for group, _ in mine):
+        size = number(mine[group, "selection_rate"].n, "rows")
+        _row(table, group, size, *(shown(mine[group, name]) for name in _RATES))
+    size = number(overall["selection_rate"].n, "rows")
+    _row(table, "everybody", size, *(shown(overall[name]) for name in _RATES))
+    return table
+
+
+def _gap_table(rows: Sequence[MetricRow], attributes: Sequence[str]) -> RenderableType:
+    gaps = {(row.attribute, row.metric): row for row in rows if row.metric in GAPS}
+    table = _table("by", "gap", "value", "between", "groups not judged")
+    for attribute in attributes:
+        for place, metric in enumerate(_GAPS):
+            row = gaps[attribute, metric]
+            left_out = f"{len(row.unjudged)}: {', '.join(row.unjudged[:3])}" + (" …" if row.unjudged[3:] else "")
+            cells = (GAPS[metric].title, shown(row), row.detail or row.reason, left_out if row.unjudged else "")
+            _row(table, attribute if place == 0 else "", *cells)
+    return table
+
+
+def to_json(check: FairnessCheck) -> dict[str, Any]:
+    """All of a check as plain values: no NaN, null where there is no number, keys that stay the same."""
+    return {
+        "verdict": check.verdict,
+        "exit_code": check.exit_code,
+        "checked": check.where,
+        "rows": check.counts.rows,
+        "classes": list(check.classes),
+        "positive": check.positive,
+        "sensitive": list(check.counts.attributes),
+        "settings": asdict(check.settings) | {"seed": check.settings.seed[0]},
+        "gates": [asdict(result) for result in check.results],
+        "caveats": [asdict(caveat) for caveat in check.caveats],
+        "metrics": [asdict(row) | {"unjudged": list(row.unjudged)} for row in check.rows],
+        "counts": [
+            {"group": joined(group)} | dict(zip(("tn", "fp", "fn", "tp"), cells, strict=True))
+            for group, cells in zip(check.counts.groups, check.counts.cells.reshape(-1, 4).tolist(), strict=True)
+        ],
+    }

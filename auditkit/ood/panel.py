@@ -1,0 +1,46 @@
+"""The chosen detectors, fitted on the training split together, and why some of them could not be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from auditkit.evidence.metrics import Status
+from auditkit.ood.detector import Detector, Fitted, NotApplicableError
+from auditkit.ood.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """Why something could not be measured."""
+
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """detectors: those asked for. fitted: name → ready to score. refused: name → why not."""
+
+    detectors: Sequence[Detector]
+    fitted: Mapping[str, Fitted] = field(default_factory=dict)
+    refused: Mapping[str, Unmeasured] = field(default_factory=dict)
+
+    def sees(self, name: str) -> str:
+        """What a detector reads: logits, features or inputs."""
+        return next(detector.sees for detector in self.detectors if detector.name == name)
+
+
+def fit_panel(detectors: Sequence[Detector], reference: Reference | None) -> Panel:
+    """Fit all detectors; without a training split only those that read nothing but logits."""
+    fitted: dict[str, Fitted] = {}
+    refused: dict[str, Unmeasured] = {}
+    for detector in detectors:
+        if reference is None and detector.sees != "logits":
+            refused[detector.name] = Unmeasured("not applicable", "there is no training split to fit it on")
+            continue
+        try:
+            fitted[detector.name] = detector.fit(reference or Reference(rows=0))
+        except NotApplicableError as problem:
+            refused[detector.name] = Unmeasured("not applicable", str(problem))
+    return Panel(detectors, fitted, refused)

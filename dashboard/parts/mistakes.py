@@ -1,0 +1,38 @@
+"""The rows that the model got wrong, surest first: where a confident mistake was made, the data is worth a look."""
+
+import streamlit as st
+
+from auditkit.evidence.store import Evidence
+from dashboard.parts.browse import distinct, literal, show_page
+from dashboard.parts.guard import spoken
+from dashboard.parts.sections import show_heading
+from dashboard.parts.text import muted
+
+_TABLE = "performance/predictions"
+
+
+@st.fragment
+def show_mistakes(evidence: Evidence) -> None:
+    """Look through mistakes by split and true class; nothing where the audit kept no predictions."""
+    with spoken("the list of mistakes"):
+        if evidence.table(_TABLE) is None:
+            return
+        show_heading("Its surest mistakes", "mistakes")
+        splits = distinct(evidence, _TABLE, "split")
+        left, right = st.columns(2)
+        split = left.selectbox("Split", splits, index=splits.index("test") if "test" in splits else 0)
+        labels = distinct(evidence, _TABLE, "label")
+        label = right.selectbox("True class", [None, *labels], format_func=lambda c: "any" if c is None else c)
+        conditions = ["not correct", f"split = {literal(split)}"]
+        if label is not None:
+            conditions.append(f"label = {literal(label)}")
+        columns = {
+            "row": st.column_config.NumberColumn("Row", format="%d"),
+            "label": "True class",
+            "prediction": "Predicted",
+            "confidence": st.column_config.NumberColumn("Its confidence", format="percent"),
+        }
+        show_page(
+            evidence, _TABLE, list(columns), conditions, "confidence desc, row", "mistakes", columns, choose=False
+        )
+        st.markdown(muted("A confident mistake is a model that is sure of the wrong thing, or a label that is wrong."))
