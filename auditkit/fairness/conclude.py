@@ -107,8 +107,8 @@ def _unjudged_groups(split: str, part: Inference) -> list[Caveat]:
         if small:
             names = _listed([f"{row.group} ({row.n})" for row in sorted(small, key=lambda row: -(row.n or 0))])
             are = "is" if len(small) == 1 else "are"
-            text = f"{_of(split)}{len(small)} of {len(rows)} groups of {attribute} {are} too small to be judged: {names}"
-            caveats.append(Caveat("fairness", text, attribute))
+            text = f"{len(small)} of {len(rows)} groups of {attribute} {are} too small to be judged: {names}"
+            caveats.append(Caveat("fairness", _of(split) + text, attribute))
     return caveats
 
 

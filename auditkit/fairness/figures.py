@@ -90,7 +90,8 @@ def rates_by_group(rows: Sequence[MetricRow], overall: Mapping[str, MetricRow], 
                     **at,
                 )
     labels = [f"{short(group)} ({sizes[group]:,})" for group in groups]
-    figure.update_yaxes(tickvals=list(range(len(groups))), ticktext=labels, range=[len(groups) - 0.4, -0.6], zeroline=False)
+    figure.update_yaxes(tickvals=list(range(len(groups))), ticktext=labels, range=[len(groups) - 0.4, -0.6])
+    figure.update_yaxes(zeroline=False)
     figure.update_xaxes(tickformat=".0%", nticks=5, rangemode="tozero")
     figure.update_xaxes(title="rate, with its interval", row=deep)
     figure.update_layout(
@@ -154,7 +155,8 @@ def gap_overview(rows: Sequence[MetricRow], attributes: Sequence[str]) -> go.Fig
         col=2,
     )
     titles = [GAPS[f"{family}_difference"].title.removesuffix(" difference") for family in FAMILIES]
-    figure.update_yaxes(tickvals=list(range(len(FAMILIES))), ticktext=titles, range=[len(FAMILIES) - 0.3, -0.6], zeroline=False)
+    figure.update_yaxes(tickvals=list(range(len(FAMILIES))), ticktext=titles, range=[len(FAMILIES) - 0.3, -0.6])
+    figure.update_yaxes(zeroline=False)
     figure.update_xaxes(title="percentage points (0 is equal)", rangemode="tozero", row=1, col=1)
     figure.update_xaxes(title="ratio (1 is equal)", range=[-0.02, 1.04], row=1, col=2)
     figure.update_layout(

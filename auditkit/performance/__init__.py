@@ -1,1 +1,1 @@
-"""Performance: how often the model is right, and whether its confidence can be taken at its word."""
+"""Performance: how good the model is, and how much of that survives on data it was not trained on."""

@@ -1,6 +1,7 @@
 """Looking through rows of a table where they lie: DuckDB filters, orders and pages; only one page is ever loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -41,45 +42,79 @@ def distinct(evidence: Evidence, table: str, column: str) -> list[Any]:
     return found.column("value").to_pylist()
 
 
-def show_page(
-    evidence: Evidence,
-    table: str,
-    columns: Sequence[str],
-    conditions: Sequence[str],
-    order: str,
-    key: str,
-    column_config: dict[str, Any] | None = None,
-    choose: bool = True,
-) -> dict[str, Any] | None:
-    """Show one page of the rows that meet every condition; returns the row chosen there (`choose`), or None.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which rows of a table to list: its columns with their headings, SQL conditions and order over the view `t`.
 
-    `conditions` and `order` are SQL over the view `t`; what a user named comes in through `literal` and `identifier`.
+    What a user named comes into the SQL through `literal` and `identifier`.
     """
-    where = f"where {' and '.join(conditions)}" if conditions else ""
-    total = evidence.query(f"select count(*) as n from t {where}", t=table).column("n")[0].as_py()
-    if total == 0:
-        st.info("No row is like that.", icon=":material/filter_alt_off:")
+
+    table: str
+    columns: Mapping[str, Any]
+    conditions: Sequence[str]
+    order: str
+    key: str
+
+    def page(self, evidence: Evidence) -> pa.Table:
+        """The page that the reader has turned to; the widget that turns pages is drawn by `turn`."""
+        listed = ", ".join(identifier(column) for column in self.columns)
+        place = f"limit {PAGE} offset {PAGE * (self._number(evidence) - 1)}"
+        return evidence.query(f"select {listed} from t {self._where()} order by {self.order} {place}", t=self.table)
+
+    def turn(self, evidence: Evidence) -> None:
+        """The widget that turns pages, where there is more than one."""
+        pages = self._pages(evidence)
+        if pages > 1:
+            if self._state in st.session_state:
+                st.session_state[self._state] = self._number(evidence)
+            st.pagination(pages, key=self._state)
+
+    @property
+    def _state(self) -> str:
+        return f"{self.key}-page"
+
+    def _where(self) -> str:
+        return f"where {' and '.join(self.conditions)}" if self.conditions else ""
+
+    def _pages(self, evidence: Evidence) -> int:
+        counted = evidence.query(f"select count(*) as n from t {self._where()}", t=self.table)
+        return -(-int(counted.column("n")[0].as_py()) // PAGE)
+
+    def _number(self, evidence: Evidence) -> int:
+        return max(1, min(int(st.session_state.get(self._state, 1)), self._pages(evidence)))
+
+
+def show_rows(evidence: Evidence, listing: Listing) -> None:
+    """Show the rows, a page at a time."""
+    found = listing.page(evidence)
+    if found.num_rows == 0:
+        _say_none()
+        return
+    st.dataframe(found, hide_index=True, placeholder=NO_VALUE, column_config=listing.columns, key=f"{listing.key}-rows")
+    listing.turn(evidence)
+
+
+def choose_row(evidence: Evidence, listing: Listing) -> dict[str, Any] | None:
+    """Show the rows, a page at a time, to choose one of; returns that row, or None where there are none."""
+    found = listing.page(evidence)
+    if found.num_rows == 0:
+        _say_none()
         return None
-    pages, state = -(-total // PAGE), f"{key}-page"
-    page = min(int(st.session_state.get(state, 1)), pages)
-    if state in st.session_state:
-        st.session_state[state] = page
-    listed = ", ".join(identifier(column) for column in columns)
-    sql = f"select {listed} from t {where} order by {order} limit {PAGE} offset {PAGE * (page - 1)}"
-    found: pa.Table = evidence.query(sql, t=table)
-    shown = {"hide_index": True, "placeholder": NO_VALUE, "column_config": column_config, "key": f"{key}-rows-{page}"}
-    if choose:
-        first = {"selection": {"rows": [0]}}
-        picked = st.dataframe(
-            found, on_select="rerun", selection_mode="single-row", selection_default=first, **shown
-        ).selection.rows
-    else:
-        st.dataframe(found, **shown)
-        picked = []
-    if pages > 1:
-        st.pagination(pages, key=state)
-    if not choose:
-        return None
-    place = picked[0] if picked and picked[0] < found.num_rows else 0
-    record: dict[str, Any] = found.slice(place, 1).to_pylist()[0]
-    return record
+    picked = st.dataframe(
+        found,
+        hide_index=True,
+        placeholder=NO_VALUE,
+        column_config=listing.columns,
+        key=f"{listing.key}-rows",
+        on_select="rerun",
+        selection_mode="single-row-required",
+        selection_default={"selection": {"rows": [0]}},
+    )
+    listing.turn(evidence)
+    rows = [place for place in picked.selection.rows if place < found.num_rows]
+    chosen: dict[str, Any] = found.slice(rows[0] if rows else 0, 1).to_pylist()[0]
+    return chosen
+
+
+def _say_none() -> None:
+    st.info("No row is like that.", icon=":material/filter_alt_off:")

@@ -7,20 +7,18 @@ import streamlit as st
 from auditkit.attribution.figures import explanation, titles
 from auditkit.evidence.store import Evidence
 from auditkit.theme import NO_VALUE
-from dashboard.parts.browse import distinct, literal, show_page
+from dashboard.parts.browse import Listing, choose_row, distinct, literal
 from dashboard.parts.figure import show_figure
 from dashboard.parts.guard import spoken
 from dashboard.parts.text import escape, muted
 
 _ROWS, _METHODS = "attribution/rows", "attribution/methods"
-_COLUMNS = ("row", "label", "prediction", "score", "baseline_score", "relative_gap", "target")
 _CONDITIONS = {"All": [], "Right": ["label = prediction"], "Wrong": ["label <> prediction"]}
 
 
 def has_explained_rows(evidence: Evidence) -> bool:
     """Whether the audit kept any row's explanation."""
-    rows = evidence.table(_ROWS)
-    return rows is not None and rows.num_rows > 0 and evidence.table(_METHODS) is not None
+    return {_ROWS, _METHODS} <= set(evidence.table_names()) and bool(distinct(evidence, _ROWS, "method"))
 
 
 @st.fragment
@@ -39,7 +37,8 @@ def show_explained_rows(evidence: Evidence) -> None:
         conditions = [f"method = {literal(method)}", *_CONDITIONS[answers or "All"]]
         if predicted is not None:
             conditions.append(f"prediction = {literal(predicted)}")
-        chosen = show_page(evidence, _ROWS, _COLUMNS, conditions, "abs(score) desc, row", "explained", _columns())
+        listing = Listing(_ROWS, _columns(), conditions, "abs(score) desc, row", "explained")
+        chosen = choose_row(evidence, listing)
         if chosen is not None:
             signed = {line["method"]: line["signed"] for line in methods.to_pylist()}
             _show_one(evidence, method, names[method], chosen, signed[method])

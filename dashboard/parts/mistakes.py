@@ -3,7 +3,7 @@
 import streamlit as st
 
 from auditkit.evidence.store import Evidence
-from dashboard.parts.browse import distinct, literal, show_page
+from dashboard.parts.browse import Listing, distinct, literal, show_rows
 from dashboard.parts.guard import spoken
 from dashboard.parts.sections import show_heading
 from dashboard.parts.text import muted
@@ -15,7 +15,7 @@ _TABLE = "performance/predictions"
 def show_mistakes(evidence: Evidence) -> None:
     """Look through mistakes by split and true class; nothing where the audit kept no predictions."""
     with spoken("the list of mistakes"):
-        if evidence.table(_TABLE) is None:
+        if _TABLE not in evidence.table_names():
             return
         show_heading("Its surest mistakes", "mistakes")
         splits = distinct(evidence, _TABLE, "split")
@@ -32,7 +32,5 @@ def show_mistakes(evidence: Evidence) -> None:
             "prediction": "Predicted",
             "confidence": st.column_config.NumberColumn("Its confidence", format="percent"),
         }
-        show_page(
-            evidence, _TABLE, list(columns), conditions, "confidence desc, row", "mistakes", columns, choose=False
-        )
+        show_rows(evidence, Listing(_TABLE, columns, conditions, "confidence desc, row", "mistakes"))
         st.markdown(muted("A confident mistake is a model that is sure of the wrong thing, or a label that is wrong."))

@@ -127,9 +127,8 @@ def test_changed_evidence_is_said_on_every_page_and_named(reports: Path, page: s
         assert app.table[0].value.to_numpy().tolist() == [["audit\\.json", "changed"]]
 
 
-@pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("damage", ["truncated json", "empty json", "truncated table", "no manifest", "flipped byte"])
-def test_damaged_evidence_gets_a_sentence_and_no_traceback(reports: Path, page: str, damage: str) -> None:
+def test_damaged_evidence_gets_a_sentence_and_no_traceback(reports: Path, damage: str) -> None:
     folder = made_up.write_audit(reports)
     content, table = folder / "audit.json", folder / "metrics.parquet"
     match damage:
@@ -145,10 +144,12 @@ def test_damaged_evidence_gets_a_sentence_and_no_traceback(reports: Path, page: 
             changed = bytearray(table.read_bytes())
             changed[len(changed) // 2] ^= 0xFF
             table.write_bytes(bytes(changed))
-    app = opened(page)
-    assert not app.exception
-    assert app.error
-    assert "Traceback" not in text_of(app)
+    app = opened()
+    for page in PAGES:
+        app.switch_page(f"screens/{page}").run()
+        assert not app.exception, page
+        assert app.error, page
+        assert "Traceback" not in text_of(app)
 
 
 def test_the_choice_survives_a_change_of_page_and_stands_in_the_address(reports: Path) -> None:
@@ -214,6 +215,32 @@ def test_the_metric_table_is_narrowed_by_discipline_and_words(reports: Path) -> 
     assert app.dataframe[0].value["Metric"].tolist() == ["accuracy", "auc"]
     app.text_input[0].input("ACC").run()
     assert app.dataframe[0].value["Metric"].tolist() == ["accuracy"]
+
+
+def test_one_answer_is_chosen_by_method_class_and_whether_it_was_right(reports: Path) -> None:
+    made_up.write_audit(reports)
+    app = opened("explanations.py")
+    boxes = {box.label: box for box in app.main.selectbox}
+    assert boxes["Method"].options == ["Integrated Gradients", "Grad-CAM"]
+    assert boxes["Predicted"].options == ["any", *sorted([made_up.SCRIPT, made_up.MARKUP, made_up.SHORTCODES, "it's"])]
+    assert app.dataframe[0].value["row"].tolist() == list(range(23, 13, -1))
+    app.pagination[0].set_value(3).run()
+    assert app.dataframe[0].value["row"].tolist() == [3, 2, 1, 0]
+    boxes["Predicted"].select("it's").run()
+    listed = app.dataframe[0].value
+    assert set(listed["prediction"]) == {"it's"}
+    app.get("button_group")[0].select("Wrong").run()
+    listed = app.dataframe[0].value
+    assert len(listed) > 0
+    assert (listed["label"] != "it's").all()
+    assert not app.exception
+    assert not app.error
+
+
+def test_mistakes_are_listed_surest_first(reports: Path) -> None:
+    made_up.write_audit(reports)
+    listed = opened("performance.py").dataframe[-1].value
+    assert listed["row"].tolist() == [21, 18, 15, 12, 9, 6, 3, 0]
 
 
 def test_the_dashboard_never_imports_torch(tmp_path: Path) -> None:
