@@ -12,6 +12,7 @@ from auditkit.evidence.metrics import MetricRow
 from auditkit.evidence.verdict import GateResult, Verdict
 from auditkit.spec import Gate
 from auditkit.theme import interval, number
+from auditkit.theme import limit as as_written
 
 _SEVERITY: dict[str, int] = {"pass": 0, "inconclusive": 1, "missing": 2, "fail": 3}
 
@@ -115,7 +116,7 @@ def _verdict_of(gate: Gate, row: MetricRow) -> tuple[Verdict, str]:
     text = number(row.value, row.unit, row.lower, row.upper)
     if row.lower is not None:
         text += f" {interval(row.lower, row.upper, row.unit)}"
-    shown = number(limit, row.unit)
+    shown = as_written(limit, row.unit)
     if beyond:
         return "fail", f"{text} is beyond the limit {shown}"
     if within and row.unjudged:

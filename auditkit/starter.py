@@ -58,7 +58,7 @@ def _sensitive(table: pa.Table, label: str) -> list[str]:
 
 def _render(record: BundleRecord, model: Path, data: Path, label: str, sensitive: list[str]) -> str:
     positive = record.positive or record.classes[-1]
-    gates = ["  accuracy: {at_least: 0.8}   # yours to set: below this the model is of no use"]
+    gates = ["  performance/accuracy: {at_least: 0.8}   # yours to set: below this the model is of no use"]
     if sensitive:
         listed = json.dumps(sensitive, ensure_ascii=False)
         gates.append(f"  fairness/demographic_parity_ratio: {{at_least: 0.8, of: {listed}}}")

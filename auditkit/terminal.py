@@ -1,6 +1,7 @@
 """What an audit says on the terminal: the verdict first, then each gate and why."""
 
 import sys
+from collections.abc import Iterator
 
 from auditkit.evidence.audit import Audit
 from auditkit.evidence.metrics import MetricRow
@@ -19,30 +20,26 @@ def show_audit(audit: Audit, as_json: bool = False) -> None:
 
         sys.stdout.write(render(audit))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    for line in _lines(audit):
+        print(line)
 
-    console = Console(highlight=False)
-    console.print()
-    console.print(Text(f"{audit.info['name']}: {verdict_label(audit.verdict)}", style="bold"))
-    if audit.gates:
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for title in ("gate", "of", "condition", "verdict", "why"):
-            table.add_column(title, overflow="fold")
-        for result in audit.gates:
-            cells = (result.gate, result.subject, result.condition, verdict_label(result.verdict), result.reason)
-            table.add_row(*(Text(cell) for cell in cells))
-        console.print(table)
+
+def _lines(audit: Audit) -> Iterator[str]:
+    yield ""
+    yield f"{audit.info['name']}: {verdict_label(audit.verdict)}"
+    for result in audit.gates:
+        of = f" of {result.subject}" if result.subject else ""
+        yield f"  {verdict_label(result.verdict)}  {result.gate} {result.condition}{of}"
+        yield f"      {result.reason}"
     for name, title in HEADLINES:
         for row in audit.rows:
             if row.name == name and row.split == "test" and not row.detail and row.status == "ok":
-                console.print(f"{title} on test: {_shown(row)}")
+                yield f"  {title} on test: {_shown(row)}"
     warnings = [caveat for caveat in audit.caveats if caveat.level == "warning"]
     if warnings:
-        console.print(f"{len(warnings)} caveats to read before trusting a number; the first: ", end="")
-        console.print(Text(warnings[0].text))
-    console.print(f"evidence and reports: {audit.folder}", soft_wrap=True)
+        count = f"{len(warnings)} caveats" if len(warnings) > 1 else "one caveat"
+        yield f"  {count} to read before trusting a number: see the report"
+    yield f"  evidence and reports: {audit.folder}"
 
 
 def _shown(row: MetricRow) -> str:

@@ -68,6 +68,17 @@ def number(value: float | None, unit: str = "", lower: float | None = None, uppe
     return text + suffix
 
 
+def limit(value: float, unit: str = "") -> str:
+    """A limit as somebody wrote it, in the unit of what it is held against.
+
+    >>> limit(0.8, "ratio"), limit(0.835, "rate"), limit(0.1, "points")
+    ('0.8', '83.5 %', '10 pts')
+    """
+    factor = 100.0 if unit in ("rate", "points") else 1.0
+    suffix = {"rate": " %", "points": " pts", "ratio": "", "": ""}.get(unit, f" {unit}")
+    return f"{value * factor:.10g}{suffix}"
+
+
 def interval(lower: float | None, upper: float | None, unit: str = "") -> str:
     """An interval in square brackets, in the unit of its number; a dash where there is none.
 

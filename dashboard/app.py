@@ -17,6 +17,7 @@ from auditkit.errors import InputError
 from auditkit.spec import DISCIPLINES
 from dashboard.parts.banner import show_integrity
 from dashboard.parts.choice import Choice, available, choose, chosen, root
+from dashboard.parts.daylight import follow_daylight
 from dashboard.parts.empty import show_no_audits
 from dashboard.parts.guard import spoken
 from dashboard.parts.reading import check, open_evidence
@@ -43,9 +44,11 @@ def main() -> None:
     choices = available(root())
     choice = choose(choices) if choices else None
     page = st.navigation([*own_pages(), *further_pages(choice)])
+    st.set_page_config(page_title=f"{page.title} · auditkit")
     if choice is None:
         show_no_audits(root())
         return
+    follow_daylight()
     with st.container(width=1080, key="page"):
         show_integrity(check(choice.folder))
         with spoken(f"the page {page.title}"):

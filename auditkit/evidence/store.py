@@ -73,7 +73,7 @@ class RunFolder:
             return False
 
     def write(self, discipline: str, findings: Findings) -> None:
-        """Keep a discipline's findings; its record is written last. A table is `rates` or, in full, `fairness/rates`."""
+        """Keep a discipline's findings, its record last. A table is called `rates` or, in full, `fairness/rates`."""
         own = f"{discipline}/"
         tables = {f"{name.removeprefix(own)}.parquet": table for name, table in findings.tables.items()}
         tables |= {f"{name.removeprefix(own)}{MEASURED}": table for name, table in findings.measured_tables.items()}
@@ -110,6 +110,8 @@ class RunFolder:
 
     def finish(self, disciplines: Sequence[str], record: Mapping[str, Any]) -> None:
         """Write the tidy tables, `audit.json` with the digest of results, and the manifest."""
+        for left_by_a_kill in self.folder.rglob("*.part"):
+            left_by_a_kill.unlink()
         results, measured = self.rows(disciplines)
         write_atomically(self.folder / "metrics.parquet", parquet_bytes(to_table(results)))
         write_atomically(self.folder / "measured.parquet", parquet_bytes(to_table(measured)))

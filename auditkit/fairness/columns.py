@@ -27,18 +27,26 @@ def as_column(values: Any, name: str) -> pa.Array:
     >>> as_column(("no", None, "yes"), "label").null_count
     1
     """
-    if isinstance(values, pa.ChunkedArray):
-        return values.combine_chunks()
-    if isinstance(values, pa.Array):
+    array = _as_array(values, name)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_nested(array.type):
+        raise InputError(f"{name}: its values are {array.type}; give one plain value per row")
+    return array
+
+
+def _as_array(values: Any, name: str) -> Column:
+    if isinstance(values, pa.Array | pa.ChunkedArray):
         return values
+    if hasattr(values, "columns"):
+        names = getattr(values, "column_names", None) or list(values.columns)
+        if len(names) != 1:
+            raise InputError(f"{name}: {len(names)} columns were given where one belongs; choose one")
+        return _as_array(values[names[0]], name)
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
     if hasattr(values, "__arrow_c_stream__"):
-        return as_column(pa.chunked_array(values), name)
-    if hasattr(values, "columns"):
-        if len(values.columns) != 1:
-            raise InputError(f"{name}: {len(values.columns)} columns were given where one belongs; choose one")
-        values = values[values.columns[0]]
+        return pa.chunked_array(values)
     if isinstance(values, str | bytes) or not (hasattr(values, "__len__") or hasattr(values, "__array__")):
         raise InputError(
             f"{name}: {type(values).__name__} is no column; give a list, an array or a data frame's column"
@@ -50,8 +58,7 @@ def as_column(values: Any, name: str) -> pa.Array:
             raise InputError(f"{name}: shape {values.shape} is no column; give one value per row")
         values = values[:, 0]
     try:
-        array = pa.array(values, from_pandas=True)
-        return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+        return pa.array(values, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return pa.array([label_text(value) for value in values], pa.string())
 

@@ -59,7 +59,7 @@ def check_table(
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(render(check))
+    console.print(render(check, console.width))
     if folder is not None:
         console.print(
             f"\nevidence: {folder}\nreports:  auditkit report {folder} --format html,markdown", soft_wrap=True

@@ -137,6 +137,12 @@ def _decision(
     caveats = []
     if strange:
         rows = int(np.isin(codes, [options.index(value) for value in strange]).sum())
+        if 2 * rows > len(codes):
+            raise InputError(
+                f"{where}: {rows:,} of {len(codes):,} values of {prediction_name} ({shown}) are no class of {label_name}; "
+                "name the column of decisions, or, if it is a score, give the threshold from which the decision is "
+                "positive (--threshold)"
+            )
         text = (
             f"{rows:,} of {len(codes):,} values of {prediction_name} ({shown}) are no class of {label_name}; they were "
             f"counted as decisions other than {positive!r}"

@@ -25,8 +25,9 @@ _BETWEEN = 76
 
 
 def short(name: str, longest: int = _LONGEST) -> str:
-    """A name short enough for an axis, safe for plotly."""
-    return theme.escape(name if len(name) <= longest else name[: longest - 1] + "…")
+    """A name short enough for an axis, safe for plotly; both its ends stay, as names often differ at the end."""
+    half = (longest - 1) // 2
+    return theme.escape(name if len(name) <= longest else f"{name[: longest - 1 - half]}…{name[-half:]}")
 
 
 def _bars(rows: Sequence[MetricRow], factor: float = 1.0, colour: str = "") -> dict[str, Any]:
@@ -134,7 +135,7 @@ def gap_overview(rows: Sequence[MetricRow], attributes: Sequence[str]) -> go.Fig
                 mode="markers",
                 marker={"size": 9, "color": theme.CATEGORIES[place % len(theme.CATEGORIES)]},
                 name=short(attribute),
-                legendgroup=attribute,
+                legendgroup=str(place),
                 showlegend=col == 1,
                 customdata=[_told(row) for row in shown],
                 hovertemplate="%{customdata}<extra></extra>",

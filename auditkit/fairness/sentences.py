@@ -12,11 +12,11 @@ NOT_JUDGED = "not judged"
 _COMPARED = ("selection_rate", "true_positive_rate", "false_positive_rate")
 
 
-def shown(row: MetricRow) -> str:
-    """A row's value with its interval, or why there is none."""
+def shown(row: MetricRow, between: str = " ") -> str:
+    """A row's value with its interval, or that it is not judged."""
     if row.status != "ok":
         return NOT_JUDGED
-    return f"{number(row.value, row.unit, row.lower, row.upper)} {interval(row.lower, row.upper, row.unit)}"
+    return f"{number(row.value, row.unit, row.lower, row.upper)}{between}{interval(row.lower, row.upper, row.unit)}"
 
 
 def four_fifths_finding(rows: Sequence[MetricRow], attributes: Sequence[str]) -> str:

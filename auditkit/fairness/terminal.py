@@ -20,18 +20,22 @@ from auditkit.theme import VERDICTS, number, verdict_label
 if TYPE_CHECKING:
     from auditkit.fairness.check import FairnessCheck
 
+_WIDE = 125
 _RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "false_negative_rate", "precision")
 _GAPS = ("demographic_parity_ratio", "demographic_parity_difference", "equal_opportunity_difference",
          "predictive_equality_difference", "equalized_odds_difference")  # fmt: skip
 
 
-def render(check: FairnessCheck) -> RenderableType:
-    """All of a check for a person to read. Names that users gave are shown as they are, never as markup."""
+def render(check: FairnessCheck, width: int = _WIDE) -> RenderableType:
+    """All of a check for a person to read. Names that users gave are shown as they are, never as markup.
+
+    width: of the terminal, in characters; on a narrow one intervals stand under their rates.
+    """
     attributes = check.counts.attributes
     parts: list[RenderableType] = [_verdict(check), _gates(check)]
     parts.append(_line(four_fifths_finding(check.rows, attributes)))
     for attribute in attributes:
-        parts += [_line(widest_finding(check.rows, attribute)), _rates(check.rows, attribute)]
+        parts += [_line(widest_finding(check.rows, attribute)), _rates(check.rows, attribute, width)]
     crossed = list(dict.fromkeys(row.attribute for row in check.rows if row.metric in GAPS))
     parts += [_line("Largest gaps, each with an interval that holds for all pairs of groups at once:")]
     parts.append(_gap_table(check.rows, crossed))
@@ -72,15 +76,16 @@ def _gates(check: FairnessCheck) -> RenderableType:
     return Padding(table, (1, 0, 0, 0))
 
 
-def _rates(rows: Sequence[MetricRow], attribute: str) -> RenderableType:
+def _rates(rows: Sequence[MetricRow], attribute: str, width: int) -> RenderableType:
+    between = " " if width >= _WIDE else "\n"
     mine = {(row.group, row.metric): row for row in rows if row.attribute == attribute and row.group}
     overall = {row.metric: row for row in rows if not row.attribute}
     table = _table(attribute, "rows", *(RATES[name].title for name in _RATES))
     for group in dict.fromkeys(group for group, _ in mine):
         size = number(mine[group, "selection_rate"].n, "rows")
-        _row(table, group, size, *(shown(mine[group, name]) for name in _RATES))
+        _row(table, group, size, *(shown(mine[group, name], between) for name in _RATES))
     size = number(overall["selection_rate"].n, "rows")
-    _row(table, "everybody", size, *(shown(overall[name]) for name in _RATES))
+    _row(table, "everybody", size, *(shown(overall[name], between) for name in _RATES))
     return table
 
 

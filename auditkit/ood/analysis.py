@@ -181,7 +181,8 @@ def _caveats(
 ) -> Iterator[Caveat]:
     for split in known.sets:
         for detector in inverted_row(split, rows)[1]:
-            yield Caveat(NAME, f"{detector} calls {split} more normal than normal rows", f"{split} {detector}")
+            text = f"the detector {detector} calls {split} more normal than normal rows"
+            yield Caveat(NAME, text, f"{split} {detector}")
     for split, scores in known.scores.items():
         if count := int(scores.strange.sum()):
             text = f"split {split}: {count:,} of {len(scores.rows):,} rows have logits or features that are not finite"

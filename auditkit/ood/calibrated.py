@@ -19,7 +19,8 @@ from auditkit.statistics.conformal import Threshold, conformal_threshold, fewest
 class Calibrated:
     """scores: split → scores, the fused one among them where there is a fusion. test, sets: names of splits.
 
-    named: whether the spec asked for detectors by name. thresholds: for every detector that could be fitted, and for the fused one, its threshold or why there is none.
+    thresholds: for every detector that could be fitted, and for the fused one, its threshold or why there is none.
+    named: whether the spec asked for detectors by name.
     """
 
     panel: Panel

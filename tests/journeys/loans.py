@@ -21,7 +21,7 @@ attribution: {rows: 24}
 activations: {map_rows: 100}
 energy: {seconds: 0.05, blocks: 3}
 gates:
-  accuracy: {at_least: 0.5}
+  performance/accuracy: {at_least: 0.5}
 """
 
 

@@ -116,7 +116,7 @@ def test_a_failing_gate_ends_with_exit_code_1(loans, tmp_path):
 
 
 def test_a_gate_on_an_unknown_metric_is_missing_and_fails(loans, tmp_path):
-    spec = (loans / "audit.yaml").read_text().replace("accuracy:", "acuracy:")
+    spec = (loans / "audit.yaml").read_text().replace("performance/accuracy:", "performance/acuracy:")
     path = loans / "typo.yaml"
     path.write_text(spec)
     done = auditkit("run", path, "--out", tmp_path, "--only", "performance", cwd=tmp_path)
