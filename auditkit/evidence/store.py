@@ -161,7 +161,9 @@ class Evidence:
     @property
     def titles(self) -> dict[str, str]:
         """Discipline → its title, in the order of the audit."""
-        return dict(self.info["titles"])
+        titles: dict[str, str] = self.info["titles"]
+        order = [str(name) for name in self.info["spec"].get("analyses", ())]
+        return {name: titles[name] for name in [*order, *sorted(titles)] if name in titles}
 
     def table_names(self) -> list[str]:
         """Names of all tables, such as `fairness/rates`."""

@@ -139,9 +139,9 @@ def _decision(
         rows = int(np.isin(codes, [options.index(value) for value in strange]).sum())
         if 2 * rows > len(codes):
             raise InputError(
-                f"{where}: {rows:,} of {len(codes):,} values of {prediction_name} ({shown}) are no class of {label_name}; "
-                "name the column of decisions, or, if it is a score, give the threshold from which the decision is "
-                "positive (--threshold)"
+                f"{where}: {rows:,} of {len(codes):,} values of {prediction_name} ({shown}) are no class of "
+                f"{label_name}; name the column of decisions, or, if it is a score, give the threshold from which the "
+                "decision is positive (--threshold)"
             )
         text = (
             f"{rows:,} of {len(codes):,} values of {prediction_name} ({shown}) are no class of {label_name}; they were "

@@ -29,7 +29,7 @@ _GAPS = ("demographic_parity_ratio", "demographic_parity_difference", "equal_opp
 def render(check: FairnessCheck, width: int = _WIDE) -> RenderableType:
     """All of a check for a person to read. Names that users gave are shown as they are, never as markup.
 
-    width: of the terminal, in characters; on a narrow one intervals stand under their rates.
+    width: of the terminal, in characters; on a narrow one intervals stand under their rates, and precision is left out.
     """
     attributes = check.counts.attributes
     parts: list[RenderableType] = [_verdict(check), _gates(check)]
@@ -77,15 +77,15 @@ def _gates(check: FairnessCheck) -> RenderableType:
 
 
 def _rates(rows: Sequence[MetricRow], attribute: str, width: int) -> RenderableType:
-    between = " " if width >= _WIDE else "\n"
+    between, metrics = (" ", _RATES) if width >= _WIDE else ("\n", _RATES[:-1])
     mine = {(row.group, row.metric): row for row in rows if row.attribute == attribute and row.group}
     overall = {row.metric: row for row in rows if not row.attribute}
-    table = _table(attribute, "rows", *(RATES[name].title for name in _RATES))
+    table = _table(attribute, "rows", *(RATES[name].title for name in metrics))
     for group in dict.fromkeys(group for group, _ in mine):
         size = number(mine[group, "selection_rate"].n, "rows")
-        _row(table, group, size, *(shown(mine[group, name], between) for name in _RATES))
+        _row(table, group, size, *(shown(mine[group, name], between) for name in metrics))
     size = number(overall["selection_rate"].n, "rows")
-    _row(table, "everybody", size, *(shown(overall[name], between) for name in _RATES))
+    _row(table, "everybody", size, *(shown(overall[name], between) for name in metrics))
     return table
 
 

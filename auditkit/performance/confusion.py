@@ -4,7 +4,6 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.statistics.intervals import wilson
-from auditkit.statistics.resampling import multinomial_replicates, percentile_interval
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -32,22 +31,22 @@ def balanced_accuracy(confusion: npt.NDArray) -> Floats:
     return recalls.sum(axis=0) / present.sum(axis=0)
 
 
-def balanced_accuracy_interval(
-    confusion: Ints, replicates: int, confidence: float, rng: np.random.Generator
-) -> tuple[float, float]:
-    """The bootstrap interval of balanced accuracy, by multinomial resampling of the counts.
+def balanced_accuracy_interval(confusion: Ints, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of balanced accuracy: the classes' independent recalls, each with Wilson's interval, joined.
 
-    Resamples only reach as far as the sample does: without an error in it, Wilson's interval over the smallest class
-    is taken, which is conservative.
+    Distances to the bounds are squared and added (Zou and Donner 2008, Statistics in Medicine 27(10), 1693-1702).
+    Unlike a bootstrap of the counts it keeps a width where a class is always, or never, found.
+
+    >>> [round(edge, 3) for edge in balanced_accuracy_interval(np.array([[90, 10], [2, 8]]))]
+    [0.691, 0.925]
     """
-    if np.trace(confusion) in (0, confusion.sum()):
-        rows = confusion.sum(axis=1)
-        smallest = int(rows[rows > 0].min())
-        lower, upper = wilson(smallest if np.trace(confusion) else 0, smallest, confidence)
-    else:
-        drawn = multinomial_replicates(confusion, replicates, rng)
-        lower, upper = percentile_interval(balanced_accuracy(drawn), confidence)
-    return float(lower), float(upper)
+    rows, right = confusion.sum(axis=1), np.diag(confusion)
+    there = rows > 0
+    recalls, classes = right[there] / rows[there], int(there.sum())
+    lower, upper = wilson(right[there], rows[there], confidence)
+    mean = float(recalls.mean())
+    below, above = np.linalg.norm(recalls - lower) / classes, np.linalg.norm(upper - recalls) / classes
+    return max(0.0, mean - float(below)), min(1.0, mean + float(above))
 
 
 def newcombe_difference(k1: int, n1: int, k2: int, n2: int, confidence: float) -> tuple[float, float, float]:

@@ -58,9 +58,15 @@ class Predictions:
 
     def log_odds(self) -> Floats:
         """Per class, the log-odds of it against the rest [n, C]."""
-        columns = range(self.classes)
-        rest = [np.logaddexp.reduce(np.delete(self.log_probabilities, place, axis=1), axis=1) for place in columns]
-        return self.log_probabilities - np.stack(rest, axis=1)
+        log_p = self.log_probabilities
+        with np.errstate(divide="ignore"):
+            rest = np.log1p(-self.probabilities)
+        best = np.arange(len(log_p)), log_p.argmax(axis=1)
+        others = log_p.copy()
+        others[best] = -np.inf  # 1 - p of the likeliest class may round to 0, the sum of the others does not
+        rest[best] = np.logaddexp.reduce(others, axis=1)
+        odds: Floats = log_p - rest
+        return odds
 
     def known(self) -> Predictions:
         """Only the rows with a true class and finite outputs: those that can be right or wrong."""

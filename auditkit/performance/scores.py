@@ -15,6 +15,8 @@ from auditkit.performance.calibration import (
     brier_scores,
     calibration_error,
     calibration_error_replicates,
+    calibration_interval,
+    error_by_chance,
     log_losses,
 )
 from auditkit.performance.confusion import (
@@ -28,6 +30,8 @@ from auditkit.statistics.intervals import normal_quantile, wilson
 from auditkit.statistics.resampling import percentile_interval
 from auditkit.statistics.roc import auroc_interval, macro_auroc
 from auditkit.subject.data import Schema
+
+AREA_METHOD = "DeLong's variance with pseudo rows, Wilson interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +53,12 @@ def score_rows(split: str, found: Predictions, schema: Schema, settings: Setting
     lower, upper = wilson(int(right.sum()), n, level)
     yield row("accuracy", value=float(right.mean()), lower=float(lower), upper=float(upper), method="Wilson")
     confusion = confusion_counts(found.labels, found.predicted, found.classes)
-    low, high = balanced_accuracy_interval(confusion, settings.replicates, level, rng)
-    how = f"multinomial bootstrap, {settings.replicates:,} replicates"
+    low, high = balanced_accuracy_interval(confusion, level)
+    how = "mean recall; the classes' Wilson intervals joined"
     yield row("balanced_accuracy", value=float(balanced_accuracy(confusion)), lower=low, upper=high, method=how)
     yield from _auc_rows(found, schema, row, level)
     yield from _class_rows(confusion, schema, split, level)
-    yield _calibration(found, right, row, settings, rng)
+    yield from _calibration(found, right, row, settings, rng)
     excess = found.confidence - right
     mean, margin = float(excess.mean()), normal_quantile(level) * float(excess.std(ddof=1)) / np.sqrt(n)
     how = "mean confidence minus accuracy; normal, from the spread over rows"
@@ -103,15 +107,15 @@ def _auc_rows(found: Predictions, schema: Schema, row: partial[MetricRow], level
     if found.classes == 2:
         place = 1 if schema.positive_index is None else schema.positive_index
         area = auroc_interval(*_sides(odds, found.labels, place), level)
-        yield row("auc", value=area.value, lower=area.lower, upper=area.upper, method="DeLong")
+        yield row("auc", value=area.value, lower=area.lower, upper=area.upper, method=AREA_METHOD)
         return
     mean = macro_auroc(found.labels, odds, level)
-    how = "mean over classes of one against the rest, DeLong"
+    how = f"mean over classes of one against the rest; {AREA_METHOD}"
     yield row("auc", value=mean.value, lower=mean.lower, upper=mean.upper, method=how)
     for place in present:
         area = auroc_interval(*_sides(odds, found.labels, place), level)
         name = schema.classes[place]
-        how = "DeLong, one against the rest"
+        how = f"one against the rest; {AREA_METHOD}"
         yield row("class_auc", detail=name, value=area.value, lower=area.lower, upper=area.upper, method=how)
 
 
@@ -143,10 +147,24 @@ def _calibration(
     row: partial[MetricRow],
     settings: Settings,
     rng: np.random.Generator,
-) -> MetricRow:
+) -> Iterator[MetricRow]:
+    """The calibration error, and the one that chance alone would show."""
     error = calibration_error(bin_confidence(found.confidence, right, settings.bins))
     drawn = calibration_error_replicates(found.confidence, right, settings.bins, settings.replicates, rng)
-    lower, upper = percentile_interval(drawn, settings.confidence)
-    how = f"{settings.bins} equally wide bins of confidence; bootstrap, {settings.replicates:,} replicates"
-    low, high = min(float(lower), error), max(float(upper), error)
-    return row("calibration_error", value=error, lower=low, upper=high, unit="points", better="lower", method=how)
+    chance = error_by_chance(found.confidence, settings.bins, settings.replicates, rng)
+    low, high = calibration_interval(error, drawn, chance, settings.confidence)
+    how = (
+        f"{settings.bins} equally wide bins of confidence; bootstrap, {settings.replicates:,} replicates, less its bias"
+    )
+    yield row("calibration_error", value=error, lower=low, upper=high, unit="points", better="lower", method=how)
+    edges = percentile_interval(chance, settings.confidence)
+    how = f"were the model perfectly calibrated: mean and middle of {settings.replicates:,} draws"
+    yield row(
+        "calibration_error_by_chance",
+        value=float(chance.mean()),
+        lower=float(edges[0]),
+        upper=float(edges[1]),
+        unit="points",
+        better="none",
+        method=how,
+    )

@@ -18,6 +18,7 @@ LABELS = {
     "balanced_accuracy": "balanced accuracy",
     "auc": "AUC",
     "calibration_error": "expected calibration error",
+    "calibration_error_by_chance": "the same, by chance alone",
     "overconfidence": "confidence minus accuracy",
     "log_loss": "log loss",
     "brier": "Brier score",
@@ -58,8 +59,9 @@ def _overview(rows: Sequence[MetricRow]) -> Section:
         reading="A dot is the figure, the line its interval. Where train lies right of test, the model has learned "
         "something of its training rows that does not hold for new ones.",
         table=_table(shown),
-        how="Each split is scored by the one pass. Accuracy: Wilson's interval. AUC: DeLong's. Balanced accuracy and "
-        "calibration error: bootstrap. The generalisation gap is train minus test accuracy, with Newcombe's interval.",
+        how="Each split is scored by the one pass. Accuracy and balanced accuracy: Wilson's intervals. AUC: DeLong's "
+        "variance, with an interval that keeps a width at 1. Calibration error: bootstrap less its bias. The "
+        "generalisation gap is train minus test accuracy, with Newcombe's interval.",
     )
 
 
@@ -110,14 +112,22 @@ def _reliability(evidence: Any, rows: Sequence[MetricRow]) -> Section | None:
     return Section(
         key="calibration",
         title="Whether its confidence is right",
-        finding=f"It is {size}; expected calibration error {_shown(error)} on test.",
+        finding=f"It is {size}; expected calibration error {_shown(error)} on test{_chance(rows)}.",
         figure=figures.reliability(bins),
         reading="Dots below the dotted line: it is right less often than it says. Bands are Wilson intervals; below, "
         "how many rows each bin of confidence holds.",
         table=_bins_table(bins),
-        how=f"Confidence is the probability of the predicted class. {error.method}. With few rows in a bin the error "
-        "is overstated.",
+        how=f"Confidence is the probability of the predicted class. {error.method}. Noise alone gives an "
+        "error above zero, which is why the error of a perfectly calibrated model stands beside it.",
     )
+
+
+def _chance(rows: Sequence[MetricRow]) -> str:
+    """What a perfectly calibrated model would show on as many rows."""
+    row = _one(rows, "calibration_error_by_chance")
+    if row is None or row.status != "ok":
+        return ""
+    return f", where chance alone would show about {number(row.value, row.unit, row.lower, row.upper)}"
 
 
 def _only_split(table: pa.Table, split: str) -> pa.Table:

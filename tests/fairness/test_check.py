@@ -161,7 +161,7 @@ def test_more_classes_are_judged_one_against_the_rest() -> None:
         ({"y_true": [], "y_pred": [], "sensitive_features": {"sex": []}}, r"there are no rows"),
         ({"y_pred": ["maybe", "never"] * 100}, r"y_pred holds 'maybe', 'never', none of which is a class of y_true"),
         ({"y_pred": np.linspace(0.01, 0.99, 200)}, r"if it is a score, give the threshold"),
-        ({"y_pred": [1, 2, 3, 4] * 50}, r"150 of 200 values of y_pred \('2', '3', '4'\) are no class .* --threshold"),
+        ({"y_pred": [1, 2, 3, 4] * 50}, r"150 of 200 values of y_pred \('2', '3', '4'\) are no class .*--threshold"),
         ({"y_true": np.arange(2000) / 3, "y_pred": [0] * 2000}, r"2,000 different values and is no class label"),
         ({"minimum_group": 0}, r"minimum_group must be at least 1"),
         ({"replicates": 10}, r"replicates must be at least 200"),

@@ -14,6 +14,8 @@ from auditkit.performance.calibration import (
     brier_scores,
     calibration_error,
     calibration_error_replicates,
+    calibration_interval,
+    error_by_chance,
     log_losses,
 )
 
@@ -23,6 +25,10 @@ def test_a_confidence_of_exactly_one_counts_in_the_last_bin():
     bins = bin_confidence(confidence, correct, 2)
     assert bins.rows.tolist() == [0, 4]
     assert calibration_error(bins) == pytest.approx(0.95 - 0.5)
+
+
+def test_the_textbook_case_has_no_bin_of_its_own_for_one():
+    assert calibration_error(bin_confidence([0.95, 1.0], [True, False], 10)) == pytest.approx(0.475)
 
 
 def test_a_perfectly_calibrated_table_has_no_error():
@@ -57,6 +63,30 @@ def test_the_replicates_are_those_of_resampled_rows():
         slow.append(calibration_error(bin_confidence(confidence[rows], correct[rows], 10)))
     assert drawn.mean() == pytest.approx(np.mean(slow), abs=0.001)
     assert drawn.std() == pytest.approx(np.std(slow), rel=0.1)
+
+
+def test_the_error_by_chance_is_that_of_rows_right_as_often_as_stated():
+    rng = np.random.default_rng(4)
+    confidence = rng.uniform(0.5, 1, size=1000)
+    chance = error_by_chance(confidence, 15, 2000, rng)
+    tossed = [
+        calibration_error(bin_confidence(confidence, rng.uniform(size=1000) < confidence, 15)) for _ in range(300)
+    ]
+    assert chance.mean() == pytest.approx(np.mean(tossed), rel=0.03)
+    assert chance.std() == pytest.approx(np.std(tossed), rel=0.15)
+
+
+@pytest.mark.parametrize("off_by", [0.0, 0.02, 0.1])
+def test_the_interval_covers_the_true_error(off_by):
+    rng, covered = np.random.default_rng(5), 0
+    for _ in range(150):
+        confidence = rng.uniform(0.5, 1, size=800)
+        right = rng.uniform(size=800) < confidence - off_by
+        error = calibration_error(bin_confidence(confidence, right, 15))
+        drawn = calibration_error_replicates(confidence, right, 15, 400, rng)
+        lower, upper = calibration_interval(error, drawn, error_by_chance(confidence, 15, 400, rng), 0.95)
+        covered += lower <= off_by <= upper
+    assert covered / 150 >= 0.93
 
 
 def test_proper_scores_equal_scikit_learn():
