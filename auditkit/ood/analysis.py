@@ -41,6 +41,7 @@ from auditkit.statistics.conformal import Threshold
 from auditkit.subject.data import Split
 from auditkit.subject.preprocessing import TablePreprocessing
 from auditkit.subject.subject import Subject
+from auditkit.theme import interval, number
 
 NO_TEST = Unmeasured("not applicable", "there is no test split to stand for normal rows")
 NO_SET = "no out-of-distribution set was given"
@@ -196,7 +197,8 @@ def _caveats(
         yield Caveat(NAME, text, FUSED)
     for row in rows:
         if row.metric == "id_flag_rate" and row.lower is not None and row.lower > context.spec.ood.level:
-            text = f"{row.detail} flags more test rows than its threshold promised; test differs from validation"
+            found = f"{number(row.value, 'rate', row.lower, row.upper)} {interval(row.lower, row.upper, 'rate')}"
+            text = f"{row.detail} flags {found} of test, more than its threshold promised on validation rows"
             yield Caveat(NAME, text, f"{row.split} {row.detail}", level="note")
     if isinstance(why := known.thresholds[FUSED], Unmeasured):
         yield Caveat(NAME, f"there is no fused score: {why.reason}", FUSED)

@@ -54,7 +54,7 @@ def score_rows(split: str, found: Predictions, schema: Schema, settings: Setting
     yield row("accuracy", value=float(right.mean()), lower=float(lower), upper=float(upper), method="Wilson")
     confusion = confusion_counts(found.labels, found.predicted, found.classes)
     low, high = balanced_accuracy_interval(confusion, level)
-    how = "mean recall; the classes' Wilson intervals joined"
+    how = "mean recall; Wilson, for the rows that give a proportion the same variance"
     yield row("balanced_accuracy", value=float(balanced_accuracy(confusion)), lower=low, upper=high, method=how)
     yield from _auc_rows(found, schema, row, level)
     yield from _class_rows(confusion, schema, split, level)
@@ -153,9 +153,7 @@ def _calibration(
     drawn = calibration_error_replicates(found.confidence, right, settings.bins, settings.replicates, rng)
     chance = error_by_chance(found.confidence, settings.bins, settings.replicates, rng)
     low, high = calibration_interval(error, drawn, chance, settings.confidence)
-    how = (
-        f"{settings.bins} equally wide bins of confidence; bootstrap, {settings.replicates:,} replicates, less its bias"
-    )
+    how = f"{settings.bins} equally wide bins of confidence; bootstrap of {settings.replicates:,} draws, less its bias"
     yield row("calibration_error", value=error, lower=low, upper=high, unit="points", better="lower", method=how)
     edges = percentile_interval(chance, settings.confidence)
     how = f"were the model perfectly calibrated: mean and middle of {settings.replicates:,} draws"

@@ -108,7 +108,7 @@ def _reliability(evidence: Any, rows: Sequence[MetricRow]) -> Section | None:
     if excess is not None and (excess.lower or 0) > 0:
         size = f"too sure of itself by {_shown(excess)}"
     elif excess is not None and (excess.upper or 0) < 0:
-        size = f"too cautious by {_shown(excess)}"
+        size = f"too cautious: it is right by {_turned(excess)} more often than it says"
     return Section(
         key="calibration",
         title="Whether its confidence is right",
@@ -120,6 +120,12 @@ def _reliability(evidence: Any, rows: Sequence[MetricRow]) -> Section | None:
         how=f"Confidence is the probability of the predicted class. {error.method}. Noise alone gives an "
         "error above zero, which is why the error of a perfectly calibrated model stands beside it.",
     )
+
+
+def _turned(row: MetricRow) -> str:
+    """A negative difference said the other way round."""
+    value, lower, upper = (-(edge or 0.0) for edge in (row.value, row.upper, row.lower))
+    return f"{number(value, row.unit, lower, upper)} {interval(lower, upper, row.unit)}"
 
 
 def _chance(rows: Sequence[MetricRow]) -> str:

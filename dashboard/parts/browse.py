@@ -35,6 +35,13 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def columns_of(evidence: Evidence, table: str) -> list[str]:
+    """The names of a table's columns; none where the audit has no such table."""
+    if table not in evidence.table_names():
+        return []
+    return list(evidence.query("select * from t limit 0", t=table).column_names)
+
+
 def distinct(evidence: Evidence, table: str, column: str) -> list[Any]:
     """The values of a column, sorted."""
     name = identifier(column)

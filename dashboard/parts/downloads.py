@@ -10,6 +10,7 @@ from auditkit.evidence.store import Evidence
 from dashboard.parts.reading import open_evidence, stamp_of
 from dashboard.parts.text import muted
 
+_WIDTH = 250
 FORMATS = {
     "html": ("report.html", "text/html", "HTML", "One file that opens in any browser, without a network."),
     "markdown": ("report.md", "text/markdown", "Markdown", "For a job summary or a repository."),
@@ -19,21 +20,21 @@ FORMATS = {
 
 
 def show_downloads(evidence: Evidence) -> None:
-    """One download per format, each saying what it is for."""
-    for column, (format_, (name, mime, title, purpose)) in zip(st.columns(4), FORMATS.items(), strict=True):
-        with column.container(border=True, height="stretch", vertical_alignment="distribute"):
-            st.markdown(f"**{title}**")
-            st.markdown(muted(purpose))
-            st.download_button(
-                "Download",
-                data=_content(evidence, format_),
-                file_name=f"{_file_stem(evidence)}-{name}",
-                mime=mime,
-                icon=":material/download:",
-                key=f"download-{format_}",
-                on_click="ignore",
-                width="stretch",
-            )
+    """One download per format, each saying what it is for; as many to a line as there is room."""
+    with st.container(horizontal=True):
+        for format_, (name, mime, title, purpose) in FORMATS.items():
+            with st.container(border=True, width=_WIDTH, height=170, vertical_alignment="distribute"):
+                st.markdown(f"**{title}**  \n{muted(purpose)}")
+                st.download_button(
+                    "Download",
+                    data=_content(evidence, format_),
+                    file_name=f"{_file_stem(evidence)}-{name}",
+                    mime=mime,
+                    icon=":material/download:",
+                    key=f"download-{format_}",
+                    on_click="ignore",
+                    width="stretch",
+                )
 
 
 def _file_stem(evidence: Evidence) -> str:

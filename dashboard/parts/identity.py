@@ -60,8 +60,12 @@ def show_identities(evidence: Evidence) -> None:
 
 
 def show_ledger(evidence: Evidence) -> None:
-    """The cost ledger: how often each phase ran the model over each split."""
-    entries = evidence.info["ledger"]
+    """The cost ledger: how often each phase ran the model over each split, the shared pass first."""
+    place = {name: index for index, name in enumerate(_splits(evidence))}
+    entries = sorted(
+        evidence.info["ledger"],
+        key=lambda entry: (entry.get("phase") != "pass", entry.get("phase"), place.get(entry.get("split"), len(place))),
+    )
     counted = {"Rows": "rows", "Rows forwarded": "forwards", "Rows differentiated": "backwards"}
     columns = {name.capitalize(): [_text(entry.get(name)) for entry in entries] for name in ("phase", "split")}
     columns |= {title: [number(entry.get(name), "rows") for entry in entries] for title, name in counted.items()}

@@ -2,10 +2,13 @@
 
 from dashboard.parts.choice import chosen
 from dashboard.parts.sections import show_discipline
+from dashboard.parts.strange import show_strangest
 
+evidence = chosen()
 show_discipline(
-    chosen(),
+    evidence,
     "ood",
     "Out of distribution",
     "Does the model notice rows unlike those it was fitted on, and which of them pass for normal?",
 )
+show_strangest(evidence)

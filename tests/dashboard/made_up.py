@@ -219,5 +219,5 @@ def write_views(folder: Path) -> None:
     package.mkdir(parents=True)
     (folder / "made_up_views.py").write_text(VIEWS, encoding="utf-8")
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: made-up-views\nVersion: 0\n", encoding="utf-8")
-    names = "".join(f"{name} = made_up_views:sections\n" for name in [*TITLES, "elsewhere"])
+    names = "".join(f"{name} = made_up_views:sections\n" for name in TITLES)
     (package / "entry_points.txt").write_text(f"[auditkit.views]\n{names}", encoding="utf-8")

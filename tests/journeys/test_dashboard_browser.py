@@ -129,9 +129,11 @@ def test_every_page_is_whole(address: str, browser: Any, mode: str, width: int) 
     for title in PAGES:
         visit.settle()
         page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
-        page.wait_for_function("title => document.title.startsWith(title)", arg=title)
+        page.wait_for_function("title => document.title === title", arg=f"{title} · auditkit")
         visit.settle()
         assert page.get_by_test_id("stException").count() == 0, title
+        if title != "Overview":
+            assert page.get_by_test_id("stAlertContentError").count() == 0, title
         assert page.locator(".stMain script, .stMain b, .stMain img, .stMain .katex").count() == 0, title
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{title} overflows"
         assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width, title
@@ -158,7 +160,7 @@ def test_a_deep_link_opens_its_page_and_audit_first_thing(address: str, browser:
     assert "audit=" in visit.page.url
     with visit.page.expect_download() as download:
         visit.page.get_by_role("button", name="Download").nth(1).click()
-    assert NAME.split()[0] in Path(download.value.path()).read_text(encoding="utf-8").replace("\\", "")
+    assert "fails its policy" in Path(download.value.path()).read_text(encoding="utf-8")
     assert visit.problems == []
     visit.context.close()
 
