@@ -41,7 +41,9 @@ def demo(
 
     run_demo(out, sample=sample, quiet=quiet)
     if no_open:
-        print(f"\nSee it in the browser:  auditkit dashboard {out} --port {port}   →  http://127.0.0.1:{port}")
+        from auditkit.terminal import own_command
+
+        print(f"\nSee it in the browser:  {own_command()} dashboard {out} --port {port}   →  http://127.0.0.1:{port}")
     else:
         dashboard(out, port=port)
 

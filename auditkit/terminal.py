@@ -1,7 +1,9 @@
 """What an audit says on the terminal: the verdict first, then each gate and why."""
 
+import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from auditkit.evidence.audit import Audit
 from auditkit.evidence.metrics import MetricRow
@@ -40,6 +42,16 @@ def _lines(audit: Audit) -> Iterator[str]:
         count = f"{len(warnings)} caveats" if len(warnings) > 1 else "one caveat"
         yield f"  {count} to read before trusting a number: see the report"
     yield f"  evidence and reports: {audit.folder}"
+
+
+def own_command() -> str:
+    """How this command line was called, so that what is printed can be typed: `auditkit`, or its path where it is not
+    on the search path."""
+    called = Path(sys.argv[0])
+    if called.name != "auditkit" or shutil.which("auditkit") == str(called.absolute()):
+        return "auditkit"
+    here = Path.cwd()
+    return str(called.absolute().relative_to(here)) if called.absolute().is_relative_to(here) else str(called)
 
 
 def _shown(row: MetricRow) -> str:

@@ -13,14 +13,13 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
-from auditkit.errors import InputError
 from auditkit.spec import DISCIPLINES
 from dashboard.parts.banner import show_integrity
 from dashboard.parts.choice import Choice, available, choose, chosen, root
 from dashboard.parts.daylight import follow_daylight
 from dashboard.parts.empty import show_no_audits
 from dashboard.parts.guard import spoken
-from dashboard.parts.reading import check, open_evidence
+from dashboard.parts.reading import UNREADABLE, check, open_evidence
 from dashboard.parts.sections import show_discipline
 from dashboard.parts.text import escape
 
@@ -69,7 +68,7 @@ def further_pages(choice: Choice | None) -> list[StreamlitPage]:
     """A page for each discipline of the chosen audit that came from elsewhere, through an entry point."""
     try:
         titles = open_evidence(choice.folder).titles if choice else {}
-    except (InputError, KeyError, TypeError, ValueError):
+    except UNREADABLE:
         return []
     return [
         st.Page(

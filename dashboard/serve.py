@@ -4,6 +4,7 @@ Nothing is read from a `config.toml`. Requests that name another host are refuse
 machine only, so that a web page elsewhere cannot reach it by rebinding a name (DNS rebinding).
 """
 
+import signal
 import socket
 import subprocess
 import sys
@@ -57,6 +58,7 @@ def serve(root: Path, port: int = 8501, address: str = "127.0.0.1") -> int:
     _claim(address, port)
     print(f"Dashboard: http://{address}:{port}   (ends with Ctrl+C)", flush=True)
     process = subprocess.Popen(command(root, port, address), stdout=subprocess.DEVNULL)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
         return process.wait()
     except KeyboardInterrupt:

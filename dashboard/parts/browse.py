@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import pyarrow as pa
 import streamlit as st
@@ -65,30 +66,23 @@ class Listing:
     def page(self, evidence: Evidence) -> pa.Table:
         """The page that the reader has turned to; the widget that turns pages is drawn by `turn`."""
         listed = ", ".join(identifier(column) for column in self.columns)
-        place = f"limit {PAGE} offset {PAGE * (self._number(evidence) - 1)}"
+        place = f"limit {PAGE} offset {PAGE * (int(st.session_state.get(self._state(evidence), 1)) - 1)}"
         return evidence.query(f"select {listed} from t {self._where()} order by {self.order} {place}", t=self.table)
 
     def turn(self, evidence: Evidence) -> None:
         """The widget that turns pages, where there is more than one."""
-        pages = self._pages(evidence)
+        counted = evidence.query(f"select count(*) as n from t {self._where()}", t=self.table)
+        pages = -(-int(counted.column("n")[0].as_py()) // PAGE)
         if pages > 1:
-            if self._state in st.session_state:
-                st.session_state[self._state] = self._number(evidence)
-            st.pagination(pages, key=self._state)
+            st.pagination(pages, key=self._state(evidence))
 
-    @property
-    def _state(self) -> str:
-        return f"{self.key}-page"
+    def _state(self, evidence: Evidence) -> str:
+        """Where the page's number is kept: other conditions or another audit begin at their first page."""
+        about = f"{evidence.info['result_digest']} {self.conditions}"
+        return f"{self.key}-page-{crc32(about.encode()):08x}"
 
     def _where(self) -> str:
         return f"where {' and '.join(self.conditions)}" if self.conditions else ""
-
-    def _pages(self, evidence: Evidence) -> int:
-        counted = evidence.query(f"select count(*) as n from t {self._where()}", t=self.table)
-        return -(-int(counted.column("n")[0].as_py()) // PAGE)
-
-    def _number(self, evidence: Evidence) -> int:
-        return max(1, min(int(st.session_state.get(self._state, 1)), self._pages(evidence)))
 
 
 def show_rows(evidence: Evidence, listing: Listing) -> None:

@@ -1,6 +1,7 @@
 """The handful of numbers to know first, each a row of the metric table, with its interval and where it comes from.
 
-A card names a metric; where several rows answer to it (one per attribute, say), the one furthest from good is shown.
+A card names a metric and its split (predictions in a table have none); where several rows answer to it, one per
+attribute say, the one furthest from good is shown.
 A metric that was not measured has no card: absent is never shown as zero.
 """
 
@@ -40,10 +41,11 @@ def shown(rows: Sequence[MetricRow]) -> list[tuple[Card, MetricRow]]:
     """The cards that these rows can fill, each with its row."""
     filled = []
     for card in CARDS:
-        wanted = {"split": card.split, "detail": card.detail}
-        where = {name: value for name, value in wanted.items() if value is not None}
-        found = select(rows, analysis=card.analysis, metric=card.metric, status="ok", **where)
-        found = [row for row in found if not row.group]
+        found = select(rows, analysis=card.analysis, metric=card.metric, status="ok", group="")
+        if card.split is not None:
+            found = select(found, split=(card.split, ""))
+        if card.detail is not None:
+            found = select(found, detail=card.detail)
         if found:
             filled.append((card, min(found, key=_goodness)))
     return filled

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from auditkit.errors import InputError
 from auditkit.evidence.store import Evidence, finished_audits
 from auditkit.theme import VERDICTS
-from dashboard.parts.reading import open_evidence
-from dashboard.parts.text import escape
+from dashboard.parts.reading import UNREADABLE, open_evidence
+from dashboard.parts.text import escape, muted
 
 ROOT_VARIABLE = "AUDITKIT_REPORTS"
 _CHOSEN, _FOLDER, _WIDGET, _PARAMETER = "chosen_audit", "chosen_folder", "audit_widget", "audit"
@@ -29,6 +28,7 @@ class Choice:
     key: str
     folder: Path
     label: str
+    when: str = ""
 
 
 def root() -> Path:
@@ -50,9 +50,13 @@ def _choice(found: Path, folder: Path) -> Choice:
     try:
         info = open_evidence(found).info
         mark = VERDICTS[info["verdict"]][0]
-        return Choice(key, found, f"{mark} {info['name']} · {info['created'][:10]} · {info['audit_id'][:6]}")
-    except (InputError, KeyError, TypeError):
+        return Choice(key, found, f"{mark} {info['name']} · {info['audit_id'][:6]}", _when(info["created"]))
+    except UNREADABLE:
         return Choice(key, found, f"{key} · cannot be read")
+
+
+def _when(created: str) -> str:
+    return f"audited {created[:16].replace('T', ' ')} UTC"
 
 
 def choose(choices: list[Choice]) -> Choice:
@@ -60,13 +64,15 @@ def choose(choices: list[Choice]) -> Choice:
     keys = {choice.key: choice for choice in choices}
     asked = st.query_params.get(_PARAMETER)
     if asked is not None and asked not in keys:
-        st.warning(f"There is no finished audit {escape(asked)} here; this is the newest one.", icon=":material/info:")
+        st.warning(f"There is no finished audit {escape(asked)} here; another one is shown.", icon=":material/info:")
     candidates = (asked, st.session_state.get(_CHOSEN), choices[0].key)
     current = next(key for key in candidates if key in keys)
     st.session_state[_WIDGET] = current
     st.sidebar.selectbox(
         "Audit", list(keys), format_func=lambda key: keys[key].label, key=_WIDGET, on_change=_remember, filter_mode=None
     )
+    if keys[current].when:
+        st.sidebar.markdown(muted(keys[current].when))
     st.session_state[_CHOSEN] = st.query_params[_PARAMETER] = current
     st.session_state[_FOLDER] = keys[current].folder
     return keys[current]

@@ -10,7 +10,7 @@ from auditkit.evidence.store import Evidence
 from dashboard.parts.reading import open_evidence, stamp_of
 from dashboard.parts.text import muted
 
-_WIDTH = 250
+_WIDTH = 230
 FORMATS = {
     "html": ("report.html", "text/html", "HTML", "One file that opens in any browser, without a network."),
     "markdown": ("report.md", "text/markdown", "Markdown", "For a job summary or a repository."),
@@ -23,7 +23,7 @@ def show_downloads(evidence: Evidence) -> None:
     """One download per format, each saying what it is for; as many to a line as there is room."""
     with st.container(horizontal=True):
         for format_, (name, mime, title, purpose) in FORMATS.items():
-            with st.container(border=True, width=_WIDTH, height=170, vertical_alignment="distribute"):
+            with st.container(border=True, width=_WIDTH, height=175, vertical_alignment="distribute"):
                 st.markdown(f"**{title}**  \n{muted(purpose)}")
                 st.download_button(
                     "Download",

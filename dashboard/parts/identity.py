@@ -8,6 +8,7 @@ import streamlit as st
 from auditkit.evidence.store import Evidence
 from auditkit.theme import NO_VALUE, number
 from dashboard.parts.table import show_facts, show_grid, show_table
+from dashboard.parts.text import muted
 
 _ROLES = ("train", "validation", "test", "ood")
 
@@ -49,14 +50,15 @@ def show_identities(evidence: Evidence) -> None:
             "Audit": f"{info['audit_id']}, {info['created'].replace('T', ' ')}",
             "Model from": _text(model.get("origin")),
             "Code": f"auditkit {_text(code.get('version'))}",
-            "Machine": ", ".join(_text(environment.get(name)) for name in ("system", "device")),
+            "Machine": ", ".join(str(environment[name]) for name in ("system", "device") if environment.get(name)),
             "Ran with": ", ".join(f"{name} {_text(version)}" for name, version in libraries.items()),
         }
     )
     digests = {"Results": info["result_digest"], "Model": model.get("digest"), "Code": code.get("digest")}
     digests |= {f"Split {name}": entry.get("digest") for name, entry in splits.items()}
+    known = {name: str(digest) for name, digest in digests.items() if digest}
     st.space("xsmall")
-    show_grid(pa.table({"What": list(digests), "SHA-256": [_text(value) for value in digests.values()]}), key="digests")
+    show_grid(pa.table({"What": list(known), "SHA-256": list(known.values())}), key="digests")
 
 
 def show_ledger(evidence: Evidence) -> None:
@@ -65,6 +67,15 @@ def show_ledger(evidence: Evidence) -> None:
     entries = sorted(
         evidence.info["ledger"],
         key=lambda entry: (entry.get("phase") != "pass", entry.get("phase"), place.get(entry.get("split"), len(place))),
+    )
+    if not entries:
+        st.markdown(muted("The model was not run: this audit judged predictions that were already made."))
+        return
+    st.markdown(
+        muted(
+            "Performance, fairness, activations and out-of-distribution share one forward pass: one forward per row "
+            "and split. Only what needs gradients or changed inputs runs the model again, on a stated number of rows."
+        )
     )
     counted = {"Rows": "rows", "Rows forwarded": "forwards", "Rows differentiated": "backwards"}
     columns = {name.capitalize(): [_text(entry.get(name)) for entry in entries] for name in ("phase", "split")}

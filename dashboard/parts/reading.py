@@ -14,6 +14,9 @@ from auditkit.evidence.manifest import Verification, verify
 from auditkit.evidence.section import Section
 from auditkit.evidence.store import Evidence
 
+UNREADABLE = (InputError, OSError, KeyError, TypeError, ValueError, AttributeError)
+"""What reading evidence may raise that was changed since it was written."""
+
 
 def stamp_of(folder: Path) -> int:
     """When anything in an audit's folder last changed, in nanoseconds."""
@@ -54,7 +57,7 @@ def check(folder: Path) -> Verification | str:
 def _check(folder: str, stamp: int) -> Verification | str:
     try:
         return verify(Path(folder))
-    except InputError as problem:
+    except (InputError, OSError) as problem:
         return str(problem)
 
 

@@ -1,6 +1,6 @@
 """A discipline's page: each finding as a sentence, the figure that shows it, how to read it, the table, the method."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import streamlit as st
@@ -17,10 +17,16 @@ from dashboard.parts.text import escape, muted
 _OPEN_ROWS, _OPEN_CAVEATS = 6, 6
 
 
-def show_discipline(evidence: Evidence, discipline: str, title: str, question: str = "") -> None:
-    """The page of one discipline: the question it answers, its sections, its caveats."""
+def show_discipline(
+    evidence: Evidence,
+    discipline: str,
+    title: str,
+    question: str = "",
+    also: Callable[[Evidence], None] | None = None,
+) -> None:
+    """The page of one discipline: the question it answers, its sections, what `also` shows, its caveats."""
     show_title(title, question)
-    show_sections(evidence, discipline)
+    show_sections(evidence, discipline, also)
 
 
 def show_title(title: str, question: str = "") -> None:
@@ -30,7 +36,7 @@ def show_title(title: str, question: str = "") -> None:
         st.markdown(muted(question))
 
 
-def show_sections(evidence: Evidence, discipline: str) -> None:
+def show_sections(evidence: Evidence, discipline: str, also: Callable[[Evidence], None] | None = None) -> None:
     """What a discipline found, and what to read before trusting it; or why there is nothing."""
     if discipline not in evidence.titles:
         show_not_run(discipline)
@@ -40,6 +46,8 @@ def show_sections(evidence: Evidence, discipline: str) -> None:
         show_nothing_to_show(discipline)
     for section in sections:
         show_section(section, discipline)
+    if also is not None:
+        also(evidence)
     show_caveats(evidence, discipline)
 
 

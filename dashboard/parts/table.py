@@ -31,9 +31,11 @@ def show_markdown_table(columns: Mapping[str, Sequence[str]]) -> None:
 
 
 def show_facts(facts: Mapping[str, str]) -> None:
-    """Show names and their values, one pair to a line."""
+    """Show names and their values, one pair to a line; a name without a value is left out."""
     with st.container(gap="xxsmall"):
         for name, value in facts.items():
+            if value in ("", NO_VALUE):
+                continue
             left, right = st.columns([1, 4], gap="small")
             left.markdown(muted(name))
             right.markdown(escape(value))

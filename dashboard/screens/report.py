@@ -23,10 +23,5 @@ show_metric_table(evidence)
 show_heading("What exactly was audited", "identities")
 show_identities(evidence)
 
-show_heading(
-    "How often the model was run",
-    "ledger",
-    "Performance, fairness, activations and out-of-distribution share one forward pass: one forward per row and split. "
-    "Only what needs gradients or changed inputs runs the model again, on a stated number of rows.",
-)
+show_heading("How often the model was run", "ledger")
 show_ledger(evidence)

@@ -127,7 +127,9 @@ def test_changed_evidence_is_said_on_every_page_and_named(reports: Path, page: s
         assert app.table[0].value.to_numpy().tolist() == [["audit\\.json", "changed"]]
 
 
-@pytest.mark.parametrize("damage", ["truncated json", "empty json", "truncated table", "no manifest", "flipped byte"])
+@pytest.mark.parametrize(
+    "damage", ["truncated json", "empty json", "json list", "truncated table", "no manifest", "flipped byte"]
+)
 def test_damaged_evidence_gets_a_sentence_and_no_traceback(reports: Path, damage: str) -> None:
     folder = made_up.write_audit(reports)
     content, table = folder / "audit.json", folder / "metrics.parquet"
@@ -136,6 +138,8 @@ def test_damaged_evidence_gets_a_sentence_and_no_traceback(reports: Path, damage
             content.write_bytes(content.read_bytes()[:100])
         case "empty json":
             content.write_text(json.dumps({"schema_version": 1}))
+        case "json list":
+            content.write_text("[]")
         case "truncated table":
             table.write_bytes(table.read_bytes()[:50])
         case "no manifest":

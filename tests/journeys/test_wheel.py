@@ -94,3 +94,5 @@ def test_the_dashboard_answers_from_the_wheel(installed, tmp_path):
     finally:
         process.terminate()
         process.wait(timeout=10)
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2)
