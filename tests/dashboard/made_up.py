@@ -14,6 +14,7 @@ from auditkit.spec import Gate
 SCRIPT = "<script>alert(1)</script>"
 MARKUP = '**bold** $x$ "quotes" 🙂'
 SHORTCODES = ":smile: :red[x] [a](http://b.example) <=50K -> _y_ `z` www.example.com"
+HOSTILE = [SCRIPT, MARKUP]
 DIGEST = "0123456789abcdef" * 4
 TITLES = {
     "performance": "Performance",

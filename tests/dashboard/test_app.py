@@ -43,6 +43,7 @@ def text_of(app: AppTest) -> str:
 def test_there_is_a_page_for_every_question() -> None:
     questions = "activations energy explanations fairness out_of_distribution overview performance report"
     assert [f"{name}.py" for name in questions.split()] == PAGES
+    assert not (APP.parent / "pages").exists(), "Streamlit would run its files without the frame of app.py"
 
 
 def test_without_audits_the_page_says_how_to_make_one(reports: Path) -> None:

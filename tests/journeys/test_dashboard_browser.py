@@ -48,9 +48,46 @@ def chromium() -> str | None:
     return next((path for path in [*named, *found] if path and Path(path).is_file()), None)
 
 
+def audit_hostile_names(out: Path) -> None:
+    """A real audit of a small network in whose data every class, column, group and split has a hostile name."""
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    import auditkit as ak
+
+    rng = np.random.default_rng(0)
+    columns, classes, attribute = [made_up.MARKUP, made_up.SCRIPT, made_up.SHORTCODES], made_up.HOSTILE, 'group "x" 🙂'
+
+    def table(rows: int, shift: float = 0.0) -> pd.DataFrame:
+        inputs = rng.normal(shift, 1.0, (rows, 3)).astype("float32")
+        group = rng.integers(2, size=rows)
+        label = (inputs[:, 0] + group / 2 + rng.normal(0, 0.5, rows) > 0).astype(int)
+        made = pd.DataFrame(inputs, columns=columns)
+        return made.assign(**{attribute: [classes[g] for g in group], "label": [classes[y] for y in label]})
+
+    torch.manual_seed(0)
+    ak.audit(
+        torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)),
+        {"train": table(400), "validation": table(200), "test": table(300), "<b>set</b>": table(100, 4.0)},
+        name=NAME,
+        label="label",
+        positive=classes[1],
+        classes=classes,
+        features=columns,
+        sensitive=[attribute],
+        out=out,
+        attribution={"rows": 32},
+        energy={"seconds": 0.05, "blocks": 3},
+        performance={"replicates": 200},
+        fairness={"replicates": 200},
+    )
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("dashboard")
+    audit_hostile_names(folder / "reports" / "real")
     made_up.write_audit(folder / "reports", NAME)
     made_up.write_views(folder / "installed")
     with socket.socket() as free:
@@ -120,6 +157,19 @@ class Visit:
         return self.page.locator('[data-testid="stMain"]').inner_text().replace("\u2060", "")
 
 
+def test_a_deep_link_opens_its_page_and_audit_first_thing(address: str, browser: Any) -> None:
+    visit = Visit(browser, "light", 1440)
+    visit.page.goto(f"{address}/report")
+    visit.settle()
+    assert visit.page.locator("h1").inner_text() == "Report & evidence"
+    assert "audit=" in visit.page.url
+    with visit.page.expect_download() as download:
+        visit.page.get_by_role("button", name="Download").nth(1).click()
+    assert "fails its policy" in Path(download.value.path()).read_text(encoding="utf-8")
+    assert visit.problems == []
+    visit.context.close()
+
+
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 1024])
 def test_every_page_is_whole(address: str, browser: Any, mode: str, width: int) -> None:
@@ -152,15 +202,23 @@ def test_every_page_is_whole(address: str, browser: Any, mode: str, width: int) 
     visit.context.close()
 
 
-def test_a_deep_link_opens_its_page_and_audit_first_thing(address: str, browser: Any) -> None:
-    visit = Visit(browser, "light", 1440)
-    visit.page.goto(f"{address}/report")
+def test_a_real_audit_shows_hostile_names_as_text(address: str, browser: Any) -> None:
+    visit = Visit(browser, "dark", 1440)
+    page = visit.page
+    page.goto(address)
     visit.settle()
-    assert visit.page.locator("h1").inner_text() == "Report & evidence"
-    assert "audit=" in visit.page.url
-    with visit.page.expect_download() as download:
-        visit.page.get_by_role("button", name="Download").nth(1).click()
-    assert "fails its policy" in Path(download.value.path()).read_text(encoding="utf-8")
+    page.get_by_test_id("stSidebar").get_by_role("combobox").click()
+    page.get_by_role("option").nth(1).click()
+    page.wait_for_function("location.search.includes('real')")
+    for title in PAGES[:-1]:
+        page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
+        page.wait_for_function("title => document.title === title", arg=f"{title} · auditkit")
+        visit.settle()
+        assert page.get_by_test_id("stAlertContentError").count() == 0, title
+        assert page.locator(".stMain script, .stMain b, .stMain img, .stMain .katex").count() == 0, title
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1440, f"{title} overflows"
+        if title not in ("Energy", "Report & evidence"):
+            assert any(name in visit.text() for name in made_up.HOSTILE), title
     assert visit.problems == []
     visit.context.close()
 
