@@ -5,7 +5,7 @@ diverging one centred on zero for signed values. A verdict is told by word and m
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 CATEGORIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C7A00", "#6B6B6B")
@@ -122,6 +122,30 @@ def template(dark: bool = False) -> Any:
             "colorscale": {"sequential": MAGNITUDE, "diverging": SIGNED},
         }
     )
+
+
+def short(text: str, longest: int = 26) -> str:
+    """Text short enough for an axis; both its ends stay, as names often differ at the end. Not yet escaped.
+
+    >>> short("a" * 20 + "z", 7)
+    'aaa…aaz'
+    """
+    half = (longest - 1) // 2
+    return text if len(text) <= longest else f"{text[: longest - 1 - half]}…{text[-half:]}"
+
+
+def picture(line: Mapping[str, Any]) -> Any:
+    """A small picture as a plotly trace: `pixels` in [0, 1], flat, with `channels`, `height` and `width`.
+
+    Grey for one channel, in colour for three.
+    """
+    import numpy as np
+    import plotly.graph_objects as go
+
+    pixels = np.array(line["pixels"], dtype=np.float64).reshape(line["channels"], line["height"], line["width"])
+    if line["channels"] == 3:
+        return go.Image(z=(255 * pixels.transpose(1, 2, 0)).astype(np.uint8), hoverinfo="skip")
+    return go.Heatmap(z=pixels.mean(axis=0), colorscale="Greys", zmin=0, zmax=1, showscale=False, hoverinfo="skip")
 
 
 def escape(text: object) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 import pyarrow as pa
-import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
 from auditkit import theme
+from auditkit.evidence.section import matching
 
 NEUTRAL = "#8492A0"
 """lines and marks without a category, legible on white and on dark"""
@@ -19,17 +18,10 @@ POINTS = 2_000
 SHOWN_LAYERS = 40
 
 
-def where(table: pa.Table, **equal: Any) -> list[dict[str, Any]]:
-    """The lines of a table whose columns equal the given values."""
-    for name, value in equal.items():
-        table = table.filter(pc.equal(table.column(name), value))
-    return table.to_pylist()
-
-
 def layers(table: pa.Table, split: str) -> go.Figure:
     """From input to output: effective rank beside the number of units, and the share of units without work."""
-    lines = sorted(where(table, split=split), key=lambda line: line["place"])[:SHOWN_LAYERS]
-    labels = [theme.escape(f"{short(line['layer'])} · {line['kind']}") for line in lines]
+    lines = sorted(matching(table, split=split), key=lambda line: line["place"])[:SHOWN_LAYERS]
+    labels = [theme.escape(f"{theme.short(line['layer'])} · {line['kind']}") for line in lines]
     places = list(range(len(lines)))
     figure = make_subplots(
         rows=1,
@@ -108,13 +100,13 @@ def feature_map(points: pa.Table, classes: Sequence[str], explained: Sequence[fl
         colour = (NEUTRAL, theme.CATEGORIES[3])[place % 2]
         symbol = ("x-thin", "cross-thin", "asterisk", "y-up")[place % 4]
         marker = {"symbol": symbol, "size": 6, "opacity": 0.7, "color": colour, "line": {"width": 1, "color": colour}}
-        _add_points(figure, [line for line in outside if line["split"] == split], f"OOD: {short(split)}", marker)
+        _add_points(figure, [line for line in outside if line["split"] == split], f"OOD: {theme.short(split)}", marker)
     for place, name in enumerate(classes):
         own = [line for line in inside if line["label"] == name]
         if own:
             symbol = ("circle", "square", "diamond", "triangle-up")[place // len(theme.CATEGORIES) % 4]
             colour = theme.colour_of(name, classes)
-            _add_points(figure, own, short(name), {"color": colour, "size": 6, "opacity": 0.75, "symbol": symbol})
+            _add_points(figure, own, theme.short(name), {"color": colour, "size": 6, "opacity": 0.75, "symbol": symbol})
     unknown = [line for line in inside if line["label"] is None]
     if unknown:
         _add_points(figure, unknown, "label unknown", {"color": NEUTRAL, "size": 6, "opacity": 0.75})
@@ -153,7 +145,7 @@ def _add_points(figure: go.Figure, lines: list[dict[str, Any]], name: str, marke
         name=theme.escape(name),
         marker=marker,
         customdata=[
-            theme.escape(f"{line['split']} row {line['row']}: predicted {short(str(line['prediction']))}")
+            theme.escape(f"{line['split']} row {line['row']}: predicted {theme.short(str(line['prediction']))}")
             for line in lines
         ],
         hovertemplate="%{customdata}<extra></extra>",
@@ -185,33 +177,16 @@ def top_pictures(top: pa.Table, inputs: pa.Table, units: Sequence[int]) -> go.Fi
     )
     for place, unit in enumerate(units, start=1):
         figure.update_yaxes(title={"text": f"unit {unit}", "font": {"size": 12}}, row=place, col=1)
-        for line in where(top, unit=unit):
+        for line in matching(top, unit=unit):
             if line["row"] in seen:
-                figure.add_trace(picture(seen[line["row"]]), row=place, col=line["rank"])
-            label = theme.escape(f"{short(str(line['label']), 10)} · {line['value']:.2f}")
+                figure.add_trace(theme.picture(seen[line["row"]]), row=place, col=line["rank"])
+            label = theme.escape(f"{theme.short(str(line['label']), 10)} · {line['value']:.2f}")
             figure.update_xaxes(title={"text": label, "font": {"size": 11}, "standoff": 2}, row=place, col=line["rank"])
     figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False, constrain="domain")
     figure.update_yaxes(showticklabels=False, showgrid=False, zeroline=False, autorange="reversed", constrain="domain")
     for axis in figure.select_yaxes():
         axis.scaleanchor = axis.anchor
     return _finished(figure, "What activates a unit most", 110 + 125 * len(units))
-
-
-def picture(line: dict[str, Any]) -> go.Heatmap | go.Image:
-    """A small picture from its evidence line: grey for one channel, in colour for three."""
-    pixels = np.array(line["pixels"], dtype=np.float64).reshape(line["channels"], line["height"], line["width"])
-    if line["channels"] == 3:
-        return go.Image(z=(255 * pixels.transpose(1, 2, 0)).astype(np.uint8), hoverinfo="skip")
-    return go.Heatmap(z=pixels.mean(axis=0), colorscale="Greys", zmin=0, zmax=1, showscale=False, hoverinfo="skip")
-
-
-def short(text: str, limit: int = 24) -> str:
-    """Text cut to a length that fits an axis.
-
-    >>> short("a" * 30, 5)
-    'aaaa…'
-    """
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _finished(figure: go.Figure, title: str, height: int, legend_below: bool = False) -> go.Figure:

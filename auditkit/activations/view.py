@@ -9,7 +9,7 @@ import pyarrow as pa
 from auditkit import theme
 from auditkit.activations import figures
 from auditkit.evidence.metrics import MetricRow, select
-from auditkit.evidence.section import Section
+from auditkit.evidence.section import Section, matching
 
 NAME = "activations"
 SHOWN_UNITS = 6
@@ -29,7 +29,7 @@ def _layers(evidence: Any) -> list[Section]:
     if table is None or table.num_rows == 0:
         return []
     split = table.column("split")[0].as_py()
-    lines = sorted(figures.where(table, split=split), key=lambda line: line["place"])
+    lines = sorted(matching(table, split=split), key=lambda line: line["place"])
     finding = _idle_finding(evidence, split, lines[0]["rows"])
     return [
         Section(
@@ -142,8 +142,8 @@ def _top(evidence: Any) -> list[Section]:
         return []
     units = shown_units(top, inputs)
     image = "pixels" in inputs.column_names
-    lines = [line for unit in units for line in figures.where(top, unit=unit)]
-    alone = [unit for unit in units if len({line["label"] for line in figures.where(top, unit=unit)}) == 1]
+    lines = [line for unit in units for line in matching(top, unit=unit)]
+    alone = [unit for unit in units if len({line["label"] for line in matching(top, unit=unit)}) == 1]
     return [
         Section(
             "top-rows",
@@ -162,7 +162,7 @@ def _top(evidence: Any) -> list[Section]:
 def shown_units(top: pa.Table, inputs: pa.Table) -> list[int]:
     """The units with the largest activations whose rows are kept in readable form."""
     kept = set(inputs.column("row").to_pylist())
-    lines = [line for line in figures.where(top, rank=1) if line["row"] in kept]
+    lines = [line for line in matching(top, rank=1) if line["row"] in kept]
     return [line["unit"] for line in sorted(lines, key=lambda line: -line["value"])[:SHOWN_UNITS]]
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import pyarrow as pa
-import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
 from auditkit import theme
+from auditkit.evidence.section import matching
 
 FOR, AGAINST = theme.CATEGORIES[0], theme.CATEGORIES[5]
 NEUTRAL = "#8492A0"
@@ -21,13 +21,6 @@ STEPS = 8
 """bars of one explanation before the rest is added up"""
 
 
-def where(table: pa.Table, **equal: Any) -> list[dict[str, Any]]:
-    """The lines of a table whose columns equal the given values."""
-    for name, value in equal.items():
-        table = table.filter(pc.equal(table.column(name), value))
-    return table.to_pylist()
-
-
 def titles(methods: pa.Table) -> dict[str, str]:
     """Method name → its title."""
     return {line["method"]: line["title"] for line in methods.to_pylist()}
@@ -35,10 +28,10 @@ def titles(methods: pa.Table) -> dict[str, str]:
 
 def importance(overall: pa.Table, methods: pa.Table, lead: str) -> go.Figure:
     """Bars of the lead method's share per column with their intervals; other methods as marks beside them."""
-    lines = [line for line in where(overall, method=lead, attribute="") if line["status"] == "ok"]
+    lines = matching(overall, method=lead, attribute="", status="ok")
     lines = sorted(lines, key=lambda line: line["share"])[-SHOWN_COLUMNS:]
     columns = [line["column"] for line in lines]
-    labels = [theme.escape(short(column)) for column in columns]
+    labels = [theme.escape(theme.short(column)) for column in columns]
     name, figure = titles(methods), go.Figure()
     figure.add_bar(
         x=[line["share"] for line in lines],
@@ -53,7 +46,9 @@ def importance(overall: pa.Table, methods: pa.Table, lead: str) -> go.Figure:
     )
     others = [method for method in name if method != lead]
     for place, method in enumerate(others):
-        found = {line["column"]: line for line in where(overall, method=method, attribute="") if line["status"] == "ok"}
+        found = {
+            line["column"]: line for line in matching(overall, method=method, attribute="") if line["status"] == "ok"
+        }
         if not found:
             continue
         figure.add_scatter(
@@ -76,10 +71,10 @@ def importance(overall: pa.Table, methods: pa.Table, lead: str) -> go.Figure:
 
 def importance_by_group(overall: pa.Table, attribute: str, method: str) -> go.Figure:
     """One mark per column and group, with intervals; groups too small to judge are left out."""
-    lines = [line for line in where(overall, method=method, attribute=attribute) if line["status"] == "ok"]
-    everybody = {line["column"]: line["share"] or 0.0 for line in where(overall, method=method, attribute="")}
+    lines = [line for line in matching(overall, method=method, attribute=attribute) if line["status"] == "ok"]
+    everybody = {line["column"]: line["share"] or 0.0 for line in matching(overall, method=method, attribute="")}
     columns = sorted(everybody, key=lambda column: everybody[column])[-SHOWN_COLUMNS:]
-    groups = sorted({line["group"] for line in where(overall, method=method, attribute=attribute)})
+    groups = sorted({line["group"] for line in matching(overall, method=method, attribute=attribute)})
     judged = [group for group in groups if any(line["group"] == group for line in lines)]
     figure = go.Figure()
     for place, group in enumerate(judged):
@@ -96,10 +91,10 @@ def importance_by_group(overall: pa.Table, attribute: str, method: str) -> go.Fi
             customdata=[theme.escape(f"{group}, {column}") for column in columns],
             hovertemplate="%{customdata}: %{x:.1%}<extra></extra>",
         )
-    ticks = [theme.escape(short(column)) for column in columns]
+    ticks = [theme.escape(theme.short(column)) for column in columns]
     figure.update_yaxes(tickvals=list(range(len(columns))), ticktext=ticks, showgrid=False, zeroline=False)
     figure.update_xaxes(title="share of attribution", tickformat=".0%", rangemode="tozero")
-    title = f"What the answers rest on, by {theme.escape(short(attribute))}"
+    title = f"What the answers rest on, by {theme.escape(theme.short(attribute))}"
     return _finished(figure, title, 160 + max(30, 12 * len(judged) + 10) * len(columns))
 
 
@@ -108,7 +103,7 @@ def completeness(rows: pa.Table, methods: pa.Table, tolerance: float | None) -> 
     name, figure = titles(methods), go.Figure()
     present = [method for method in name if method in set(rows.column("method").to_pylist())]
     for place, method in enumerate(reversed(present)):
-        gaps = [max(line["relative_gap"], 1e-7) for line in where(rows, method=method)]
+        gaps = [max(line["relative_gap"], 1e-7) for line in matching(rows, method=method)]
         figure.add_box(
             x=gaps,
             name=name[method],
@@ -131,7 +126,7 @@ def explanation(evidence: Any, method: str, row: int) -> go.Figure | None:
     methods, inputs = evidence.table("attribution/methods"), evidence.table("attribution/inputs")
     if table is None or rows is None or methods is None:
         return None
-    facts = where(rows, method=method, row=row)
+    facts = matching(rows, method=method, row=row)
     if not facts:
         return None
     if "map" in table.column_names:
@@ -147,17 +142,17 @@ def steps(
     A method that does not promise to add up gets bars from zero instead.
     """
     known = next(line for line in methods.to_pylist() if line["method"] == method)
-    facts = [where(rows, method=method, row=row)[0] for row in chosen]
+    facts = [matching(rows, method=method, row=row)[0] for row in chosen]
     heads = [
-        theme.escape(f"row {fact['row']}: predicted {short(str(fact['prediction']), 16)}")
-        + (theme.escape(f", truly {short(str(fact['label']), 16)}") if fact["label"] is not None else "")
+        theme.escape(f"row {fact['row']}: predicted {theme.short(str(fact['prediction']), 16)}")
+        + (theme.escape(f", truly {theme.short(str(fact['label']), 16)}") if fact["label"] is not None else "")
         for fact in facts
     ]
     figure = make_subplots(rows=len(chosen), cols=1, subplot_titles=heads, vertical_spacing=0.32 / (1 + len(chosen)))
     count = 0
     for place, (row, fact) in enumerate(zip(chosen, facts, strict=True), start=1):
-        values = {line["column"]: line["value"] for line in where(table, method=method, row=row)}
-        said = {line["column"]: line["value"] for line in where(inputs, row=row)} if inputs is not None else {}
+        values = {line["column"]: line["value"] for line in matching(table, method=method, row=row)}
+        said = {line["column"]: line["value"] for line in matching(inputs, row=row)} if inputs is not None else {}
         order = sorted(values, key=lambda column: -abs(values[column]))
         first, rest = (order, []) if len(order) <= STEPS + 1 else (order[:STEPS], order[STEPS:])
         bars = [(_with_value(column, said), values[column]) for column in first]
@@ -204,7 +199,7 @@ def steps(
             row=place,
             col=1,
         )
-    figure.update_xaxes(title=theme.escape(short(facts[-1]["target"], 90)), row=len(chosen), col=1)
+    figure.update_xaxes(title=theme.escape(theme.short(facts[-1]["target"], 90)), row=len(chosen), col=1)
     figure.update_annotations(selector=lambda note: note.text in heads, font_size=13, x=0, xanchor="left")
     return _finished(figure, known["title"], 130 + 26 * count + 60 * len(chosen), top=76)
 
@@ -227,17 +222,17 @@ def pictures(
         vertical_spacing=0.25 / (2 + len(chosen)),
     )
     for place, row in enumerate(chosen, start=1):
-        seen = where(inputs, row=row) if inputs is not None else []
+        seen = matching(inputs, row=row) if inputs is not None else []
         if seen:
-            figure.add_trace(picture(seen[0]), row=place, col=1)
+            figure.add_trace(theme.picture(seen[0]), row=place, col=1)
         for column, method in enumerate(shown, start=2):
-            found = where(table, method=method, row=row)
+            found = matching(table, method=method, row=row)
             if found:
                 figure.add_trace(attribution_map(found[0], names[method]["signed"]), row=place, col=column)
-        fact = where(rows, method=shown[0], row=row)[0]
-        lines = [f"row {row}", f"predicted {theme.escape(short(str(fact['prediction']), 12))}"]
+        fact = matching(rows, method=shown[0], row=row)[0]
+        lines = [f"row {row}", f"predicted {theme.escape(theme.short(str(fact['prediction']), 12))}"]
         if fact["label"] is not None:
-            lines.append(f"truly {theme.escape(short(str(fact['label']), 12))}")
+            lines.append(f"truly {theme.escape(theme.short(str(fact['label']), 12))}")
         title = {"text": "<br>".join(lines), "font": {"size": 12}}
         figure.update_yaxes(title=title, row=place, col=1)
     figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False, constrain="domain")
@@ -246,14 +241,6 @@ def pictures(
         axis.scaleanchor = axis.anchor
     figure.update_annotations(font_size=13)
     return _finished(figure, "What in the picture speaks for the answer", 110 + 165 * len(chosen), bottom=16)
-
-
-def picture(line: dict[str, Any]) -> go.Heatmap | go.Image:
-    """A small picture from its evidence line: grey for one channel, in colour for three."""
-    pixels = np.array(line["pixels"], dtype=np.float64).reshape(line["channels"], line["height"], line["width"])
-    if line["channels"] == 3:
-        return go.Image(z=(255 * pixels.transpose(1, 2, 0)).astype(np.uint8), hoverinfo="skip")
-    return go.Heatmap(z=pixels.mean(axis=0), colorscale="Greys", zmin=0, zmax=1, showscale=False, hoverinfo="skip")
 
 
 def attribution_map(line: dict[str, Any], signed: bool) -> go.Heatmap:
@@ -267,11 +254,11 @@ def attribution_map(line: dict[str, Any], signed: bool) -> go.Heatmap:
 def importance_map(overall: pa.Table, methods: pa.Table) -> go.Figure:
     """Images: each cell's share of attribution, one panel per method, all on one scale."""
     name = titles(methods)
-    present = [method for method in name if where(overall, method=method, attribute="", status="ok")]
+    present = [method for method in name if matching(overall, method=method, attribute="", status="ok")]
     figure = make_subplots(rows=1, cols=max(1, len(present)), subplot_titles=[name[method] for method in present])
     grids = []
     for method in present:
-        lines = where(overall, method=method, attribute="")
+        lines = matching(overall, method=method, attribute="")
         cells = [tuple(int(part) for part in line["column"].split(",")) for line in lines]
         grid = np.zeros(tuple(1 + max(cell[axis] for cell in cells) for axis in (0, 1)))
         for cell, line in zip(cells, lines, strict=True):
@@ -291,20 +278,11 @@ def importance_map(overall: pa.Table, methods: pa.Table) -> go.Figure:
     return _finished(figure, "Where in the picture the answers rest", 280, bottom=16)
 
 
-def short(text: str, limit: int = 28) -> str:
-    """Text cut to a length that fits an axis.
-
-    >>> short("a" * 30, 5)
-    'aaaa…'
-    """
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 def _with_value(column: str, said: dict[str, str | None]) -> str:
     if column not in said:
-        return short(column)
+        return theme.short(column)
     value = said[column]
-    return f"{short(column)} = {'missing' if value is None else short(value, 18)}"
+    return f"{theme.short(column)} = {'missing' if value is None else theme.short(value, 18)}"
 
 
 def _bars(lines: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:

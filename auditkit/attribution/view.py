@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from auditkit import theme
 from auditkit.attribution import figures
 from auditkit.evidence.metrics import MetricRow, select
-from auditkit.evidence.section import Section
+from auditkit.evidence.section import Section, matching
 
 NAME = "attribution"
 SHARE = (
@@ -53,7 +53,7 @@ def _overall(evidence: Any, methods: pa.Table) -> list[Section]:
         return []
     lead = leading(methods, rows)
     title = figures.titles(methods)[lead]
-    lines = [line for line in figures.where(overall, method=lead, attribute="") if line["status"] == "ok"]
+    lines = [line for line in matching(overall, method=lead, attribute="") if line["status"] == "ok"]
     if not lines:
         return []
     n, baseline = lines[0]["n"], _baseline(evidence)
@@ -106,7 +106,7 @@ def _importance_table(overall: pa.Table, methods: pa.Table, ranked: list[dict[st
         "mean attribution": [f"{line['signed']:+.3f}" for line in ranked],
     }
     for method, title in figures.titles(methods).items():
-        found = {line["column"]: line for line in figures.where(overall, method=method, attribute="", status="ok")}
+        found = {line["column"]: line for line in matching(overall, method=method, attribute="", status="ok")}
         if method != lead and found:
             shown = [found[line["column"]] for line in ranked]
             columns[title] = [theme.number(line["share"], "rate", line["lower"], line["upper"]) for line in shown]
@@ -120,7 +120,7 @@ def _by_group(evidence: Any, methods: pa.Table) -> list[Section]:
     lead, result = leading(methods, rows), []
     attributes = dict.fromkeys(name for name in overall.column("attribute").to_pylist() if name)
     for place, attribute in enumerate(attributes, start=1):
-        lines = figures.where(overall, method=lead, attribute=attribute)
+        lines = matching(overall, method=lead, attribute=attribute)
         small = {line["group"]: line["reason"] for line in lines if line["status"] != "ok"}
         judged = [line for line in lines if line["status"] == "ok"]
         groups = list(dict.fromkeys(line["group"] for line in judged))
@@ -168,7 +168,7 @@ def _group_table(judged: list[dict[str, Any]], groups: list[str]) -> pa.Table:
 
 def example_rows(rows: pa.Table, method: str) -> dict[str, int]:
     """A few rows worth a look: the highest score that was right, the highest that was wrong, the least certain."""
-    lines = figures.where(rows, method=method)
+    lines = matching(rows, method=method)
     known = [line for line in lines if line["label"] is not None]
     right = [line for line in known if line["label"] == line["prediction"]]
     wrong = [line for line in known if line["label"] != line["prediction"]]
@@ -202,7 +202,7 @@ def _examples(evidence: Any, rows: pa.Table, methods: pa.Table) -> list[Section]
         )
     else:
         figure = figures.steps(table, inputs, rows, methods, list(chosen.values()), lead)
-        target = figures.where(rows, method=lead)[0]["target"]
+        target = matching(rows, method=lead)[0]["target"]
         reading = f"From the baseline's score to the row's: blue raises the {target}, orange lowers it, largest first."
     return [
         Section(
@@ -218,7 +218,7 @@ def _examples(evidence: Any, rows: pa.Table, methods: pa.Table) -> list[Section]
 
 
 def _example_table(rows: pa.Table, method: str, chosen: list[int]) -> pa.Table:
-    lines = [figures.where(rows, method=method, row=row)[0] for row in chosen]
+    lines = [matching(rows, method=method, row=row)[0] for row in chosen]
     return pa.table(
         {
             "row": [str(line["row"]) for line in lines],

@@ -8,6 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def matching(table: pa.Table, **equal: Any) -> list[dict[str, Any]]:
+    """The lines of an evidence table whose columns equal the given values, as dictionaries.
+
+    >>> matching(pa.table({"split": ["train", "test"], "rows": [8, 2]}), split="test")
+    [{'split': 'test', 'rows': 2}]
+    """
+    for name, value in equal.items():
+        table = table.filter(pc.equal(table.column(name), value))
+    found: list[dict[str, Any]] = table.to_pylist()
+    return found
 
 
 @dataclass(frozen=True, slots=True)

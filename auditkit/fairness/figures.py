@@ -17,17 +17,14 @@ from auditkit.fairness.sentences import NOT_JUDGED
 PANELS = ("selection_rate", "true_positive_rate", "false_positive_rate", "false_negative_rate", "precision", "accuracy")
 FAMILIES = ("demographic_parity", "equal_opportunity", "predictive_equality", "equalized_odds", "predictive_parity")
 _COLUMNS = 3
-_LONGEST = 26
 _NEUTRAL, _FAINT = "#8592A0", 0.7
 """A grey that reads on light and dark alike, and the opacity of what is said in passing."""
 _BETWEEN = 76
 """Pixels between two lines of panels: room for tick labels and the next panel's title."""
 
 
-def short(name: str, longest: int = _LONGEST) -> str:
-    """A name short enough for an axis, safe for plotly; both its ends stay, as names often differ at the end."""
-    half = (longest - 1) // 2
-    return theme.escape(name if len(name) <= longest else f"{name[: longest - 1 - half]}…{name[-half:]}")
+def _short(name: str, longest: int = 26) -> str:
+    return theme.escape(theme.short(name, longest))
 
 
 def _bars(rows: Sequence[MetricRow], factor: float = 1.0, colour: str = "") -> dict[str, Any]:
@@ -90,7 +87,7 @@ def rates_by_group(rows: Sequence[MetricRow], overall: Mapping[str, MetricRow], 
                     opacity=_FAINT,
                     **at,
                 )
-    labels = [f"{short(group)} ({sizes[group]:,})" for group in groups]
+    labels = [f"{_short(group)} ({sizes[group]:,})" for group in groups]
     figure.update_yaxes(tickvals=list(range(len(groups))), ticktext=labels, range=[len(groups) - 0.4, -0.6])
     figure.update_yaxes(zeroline=False)
     figure.update_xaxes(tickformat=".0%", nticks=5, rangemode="tozero")
@@ -134,7 +131,7 @@ def gap_overview(rows: Sequence[MetricRow], attributes: Sequence[str]) -> go.Fig
                 error_x=_bars(shown, 100.0 if kind == "difference" else 1.0),
                 mode="markers",
                 marker={"size": 9, "color": theme.CATEGORIES[place % len(theme.CATEGORIES)]},
-                name=short(attribute),
+                name=_short(attribute),
                 legendgroup=str(place),
                 showlegend=col == 1,
                 customdata=[_told(row) for row in shown],
@@ -217,10 +214,10 @@ def intersection_rates(
     figure.update_xaxes(
         title=theme.escape(attributes[1]),
         tickvals=list(range(len(across))),
-        ticktext=[short(name, 18) for name in across],
+        ticktext=[_short(name, 18) for name in across],
     )
     figure.update_yaxes(
-        title=theme.escape(attributes[0]), tickvals=list(range(len(down))), ticktext=[short(name) for name in down]
+        title=theme.escape(attributes[0]), tickvals=list(range(len(down))), ticktext=[_short(name) for name in down]
     )
     figure.update_xaxes(showgrid=False, zeroline=False, range=[-0.5, len(across) - 0.5])
     figure.update_yaxes(showgrid=False, zeroline=False, range=[len(down) - 0.5, -0.5])

@@ -234,7 +234,7 @@ def test_one_answer_is_chosen_by_method_class_and_whether_it_was_right(reports: 
     boxes["Predicted"].select("it's").run()
     listed = app.dataframe[0].value
     assert set(listed["prediction"]) == {"it's"}
-    app.get("button_group")[0].select("Wrong").run()
+    app.segmented_control[0].select("Wrong").run()
     listed = app.dataframe[0].value
     assert len(listed) > 0
     assert (listed["label"] != "it's").all()

@@ -1,5 +1,10 @@
+import contextlib
+import signal
 import socket
+import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -46,3 +51,27 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
         taken.listen()
         with pytest.raises(InputError, match="cannot listen there"):
             serve(tmp_path, port=taken.getsockname()[1])
+
+
+def test_it_serves_from_any_folder_and_ends_when_told_to(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = f"import pathlib, sys; from dashboard.serve import serve; sys.exit(serve(pathlib.Path('.'), {port}))"
+    with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        assert f"http://127.0.0.1:{port}" in started.stdout.readline()
+        assert answers(port)
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(timeout=15) == 0
+    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        pytest.fail("the server outlived the command that started it")
+
+
+def answers(port: int) -> bool:
+    """Whether the server answers within half a minute."""
+    for _ in range(150):
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health") as reply:
+            return bool(reply.status == 200)
+        time.sleep(0.2)
+    return False

@@ -135,7 +135,7 @@ class Visit:
         self.problems: list[str] = []
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda problem: self.problems.append(f"page error: {problem}"))
-        self.page.on("dialog", lambda dialog: (self.problems.append("a dialog opened"), dialog.dismiss()))
+        self.page.on("dialog", self._refuse)
         self.page.on("request", self._watch)
 
     def _hear(self, message: Any) -> None:
@@ -143,6 +143,10 @@ class Visit:
         starting = message.location.get("url", "").endswith(("/_stcore/health", "/_stcore/host-config"))
         if message.type == "error" and not starting:
             self.problems.append(f"console: {message.text} {message.location}")
+
+    def _refuse(self, dialog: Any) -> None:
+        self.problems.append(f"a dialog opened: {dialog.message}")
+        dialog.dismiss()
 
     def _watch(self, request: Any) -> None:
         if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
