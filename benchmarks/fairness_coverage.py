@@ -1,12 +1,8 @@
 """How often the intervals of gaps cover the truth, beside the percentile bootstrap of the largest gap.
 
-    python benchmarks/fairness_coverage.py [draws]
-
 Each line is one population: groups of given sizes and rates. `ours` are the simultaneous intervals of the largest
 difference and the smallest ratio at 95 %, `percentile` the usual interval of the largest difference.
 """
-
-import sys
 
 import numpy as np
 
@@ -18,6 +14,7 @@ from auditkit.statistics.simultaneous import (
     studentised_deviations,
 )
 
+TITLE = "Coverage of 95 % intervals of the largest gap"
 REPLICATES = 1000
 
 
@@ -59,16 +56,13 @@ def coverage(n: np.ndarray, p: np.ndarray, draws: int, rng: np.random.Generator)
     return tuple(hits / draws)  # type: ignore[return-value]
 
 
-def main() -> None:
-    draws = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+def rows(draws: int = 300) -> list[dict[str, str]]:
     rng = np.random.default_rng(0)
-    print(f"{'groups':>6}  {'sizes':20} {'rates':24} {'difference':>10} {'ratio':>7} {'percentile':>10}")
+    lines = []
     for groups in (2, 8, 32):
         for size, n in sizes_of(groups).items():
             for rate, p in rates_of(groups).items():
-                difference, ratio, percentile = coverage(n, p, draws, rng)
-                print(f"{groups:>6}  {size:20} {rate:24} {difference:>10.3f} {ratio:>7.3f} {percentile:>10.3f}")
-
-
-if __name__ == "__main__":
-    main()
+                covered = dict(zip(("difference", "ratio", "percentile"), coverage(n, p, draws, rng), strict=True))
+                shares = {name: f"{share:.3f}" for name, share in covered.items()}
+                lines.append({"groups": str(groups), "sizes": size, "rates": rate, **shares})
+    return lines

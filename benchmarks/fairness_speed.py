@@ -1,7 +1,5 @@
 """How fast a fairness check is: the whole command against importing fairlearn, and the bootstrap alone.
 
-    python benchmarks/fairness_speed.py [runs]
-
 Runs are interleaved and medians are compared, so that a busy machine slows both sides alike. The table has 48,842 rows
 and sensitive attributes of 2, 5 and 4 groups, as UCI Adult has.
 """
@@ -21,6 +19,7 @@ from auditkit.fairness.counts import Counts, encode_groups
 from auditkit.fairness.inference import infer
 from auditkit.fairness.settings import Settings
 
+TITLE = "Speed of a fairness check"
 ROWS = 48_842
 
 
@@ -77,16 +76,20 @@ def inference(runs: int) -> tuple[float, float]:
     return statistics.median(taken[10_000]), statistics.median(taken[200])
 
 
-def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+def rows(runs: int = 7) -> list[dict[str, str]]:
     ours, theirs = whole_process(runs)
-    print(f"auditkit fairness, {ROWS:,} rows, whole process: {ours:.2f} s")
-    print(f"import fairlearn.metrics, whole process:        {theirs:.2f} s  (ratio {ours / theirs:.2f}, goal 1.50)")
     many, few = inference(runs)
-    print(
-        f"all rates and gaps, 10,000 resamples: {many:.3f} s, 200: {few:.3f} s; the bootstrap adds {many - few:.3f} s"
-    )
-
-
-if __name__ == "__main__":
-    main()
+    return [
+        {"what": f"`auditkit fairness`, {ROWS:,} rows, whole process", "median": f"{ours:.2f} s", "against": ""},
+        {
+            "what": "`import fairlearn.metrics`, whole process",
+            "median": f"{theirs:.2f} s",
+            "against": f"ours takes {ours / theirs:.2f} times as long",
+        },
+        {"what": "all rates and gaps, 10,000 resamples", "median": f"{many:.3f} s", "against": ""},
+        {
+            "what": "all rates and gaps, 200 resamples",
+            "median": f"{few:.3f} s",
+            "against": f"the other 9,800 add {many - few:.3f} s",
+        },
+    ]

@@ -38,7 +38,7 @@ PAGES = (
 
 def main() -> None:
     """Draw the frame, then the page."""
-    st.set_page_config(page_title="auditkit", page_icon=MARK, layout="wide")
+    st.set_page_config(page_title="auditkit", page_icon=MARK, layout="wide", initial_sidebar_state=220)
     st.logo(MARK, size="large")
     choices = available(root())
     choice = choose(choices) if choices else None
@@ -48,7 +48,7 @@ def main() -> None:
         show_no_audits(root())
         return
     follow_daylight()
-    with st.container(width=1080, key="page"):
+    with st.container(width=980, key="page"):
         show_integrity(check(choice.folder))
         with spoken(f"the page {page.title}"):
             page.run()

@@ -5,7 +5,6 @@ machine only, so that a web page elsewhere cannot reach it by rebinding a name (
 """
 
 import signal
-import signal
 import socket
 import subprocess
 import sys

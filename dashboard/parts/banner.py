@@ -5,9 +5,9 @@ import streamlit as st
 from auditkit.evidence.manifest import Verification
 from auditkit.evidence.store import Evidence
 from auditkit.evidence.verdict import GateResult
-from auditkit.theme import VERDICTS, number, verdict_label
+from auditkit.theme import VERDICTS, verdict_label
 from dashboard.parts.table import show_markdown_table
-from dashboard.parts.text import escape, unbroken
+from dashboard.parts.text import escape, muted, unbroken
 
 _BOXES = {"pass": st.success, "fail": st.error, "inconclusive": st.warning, "missing": st.info}
 _COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow", "missing": "gray"}
@@ -33,13 +33,19 @@ def show_gates(gates: list[GateResult]) -> None:
     """Every gate with what it asks, what was measured and why it was judged so."""
     cells = {
         "Verdict": [_coloured(gate.verdict, gate.blocking) for gate in gates],
-        "Gate": [escape(gate.gate) for gate in gates],
-        "Of": [escape(gate.subject) for gate in gates],
-        "Asks": [unbroken(gate.condition) for gate in gates],
-        "Result": [escape(gate.reason) for gate in gates],
-        "n": [unbroken(number(gate.n, "rows")) for gate in gates],
+        "Gate": [_asked(gate) for gate in gates],
+        "Result": [_found(gate) for gate in gates],
     }
     show_markdown_table(cells)
+
+
+def _asked(gate: GateResult) -> str:
+    of = f" {muted('of')} {escape(gate.subject)}" if gate.subject else ""
+    return f"**{escape(gate.gate)}** {unbroken(gate.condition)}{of}"
+
+
+def _found(gate: GateResult) -> str:
+    return escape(gate.reason) + (f" :gray[({unbroken(f'n = {gate.n:,}')})]" if gate.n is not None else "")
 
 
 def _coloured(verdict: str, blocking: bool) -> str:

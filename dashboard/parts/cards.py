@@ -26,7 +26,7 @@ class Card:
     detail: str | None = None
 
 
-_ACROSS = 4
+_WIDTH = 312
 CARDS = (
     Card("Accuracy", "performance", "accuracy", "test"),
     Card("AUC", "performance", "auc", "test"),
@@ -57,12 +57,10 @@ def _goodness(row: MetricRow) -> float:
 
 
 def show_cards(rows: Sequence[MetricRow]) -> None:
-    """Lay the cards out, at most four to a line and the lines alike."""
-    cards = shown(rows)
-    across = max(3, len(cards) if len(cards) <= _ACROSS else -(-len(cards) // 2))
-    for start in range(0, len(cards), across):
-        for column, (card, row) in zip(st.columns(across), cards[start : start + across], strict=False):
-            column.metric(
+    """Lay the cards out, as many to a line as there is room."""
+    with st.container(horizontal=True):
+        for card, row in shown(rows):
+            st.metric(
                 escape(card.label),
                 unbroken(number(row.value, row.unit, row.lower, row.upper)),
                 delta=unbroken(interval(row.lower, row.upper, row.unit)) if row.lower is not None else None,
@@ -70,7 +68,7 @@ def show_cards(rows: Sequence[MetricRow]) -> None:
                 delta_arrow="off",
                 delta_description=escape(_about(row)) or None,
                 border=True,
-                height="stretch",
+                width=_WIDTH,
             )
 
 

@@ -56,7 +56,7 @@ def _choice(found: Path, folder: Path) -> Choice:
 
 
 def _when(created: str) -> str:
-    return f"audited {created[:16].replace('T', ' ')} UTC"
+    return f"{created[:16].replace('T', ' ')} UTC"
 
 
 def choose(choices: list[Choice]) -> Choice:

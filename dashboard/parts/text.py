@@ -15,20 +15,20 @@ _AFTER_PARSING = re.compile(
     r":material_|:streamlit:|https?://|www\.|@|(?<!\S)(?:<->|->|<-|--|>=|<=|~=)(?!\S)", flags=re.IGNORECASE
 )
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
-_UNIT = re.compile(r"(?<=\d) (?=%|pts\b)")
+_TOGETHER = re.compile(r"(?<=\d) (?=%|pts\b)|(?<=\[)(-?[\d.,]+,) (?=-?[\d.,]+\])")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
 
 def escape(text: object) -> str:
     """Text as Markdown that shows exactly that text, on one line. Control and direction marks are dropped.
 
-    A number and its unit are kept together when the line is broken.
+    A number and its unit, and the two ends of an interval, are kept together when the line is broken.
 
     >>> escape("**bold** $x$")
     '\\\\*\\\\*bold\\\\*\\\\* \\\\$x\\\\$'
     """
     line = " ".join(_CONTROL.sub("", str(text)).split())
-    line = _UNIT.sub("\u00a0", line)
+    line = _TOGETHER.sub(lambda match: (match[1] or "") + "\u00a0", line)
     line = _AFTER_PARSING.sub(lambda match: match[0][0] + _JOINER + match[0][1:], line)
     return _PUNCTUATION.sub(r"\\\1", line)
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -28,7 +29,7 @@ TITLES = {
 
 
 def metric_rows() -> dict[str, list[MetricRow]]:
-    def row(analysis, metric, value, lower, upper, **more):
+    def row(analysis: str, metric: str, value: float, lower: float, upper: float, **more: Any) -> MetricRow:
         return MetricRow(analysis, metric, value=value, lower=lower, upper=upper, confidence=0.95, n=9769, **more)
 
     return {

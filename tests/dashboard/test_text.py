@@ -22,7 +22,7 @@ def shown(markdown: str) -> tuple[str, set[str]]:
 def test_any_text_is_shown_letter_by_letter_and_marked_up_nowhere(text: str) -> None:
     words = " ".join(text.split())
     text_shown, kinds = shown(escape(text))
-    assert text_shown.replace("\u2060", "") == words
+    assert text_shown.replace("\u2060", "").replace("\u00a0", " ") == words
     assert kinds <= {"text_special"}
 
 
@@ -67,6 +67,11 @@ def test_words_that_streamlit_replaces_after_parsing_are_broken_up(text: str) ->
 
 def test_marks_that_turn_the_reading_direction_are_dropped() -> None:
     assert escape("a\u202eb\u2066c\x00d") == "abcd"
+
+
+def test_a_number_its_unit_and_its_interval_stay_together() -> None:
+    shown_text, _ = shown(escape("85.5 % [84.8, 86.2] of 3 pts [-1, 2] and 5 pairs [a, b]"))
+    assert shown_text == "85.5\u00a0% [84.8,\u00a086.2] of 3\u00a0pts [-1,\u00a02] and 5 pairs [a, b]"
 
 
 def test_unbroken_and_muted_keep_the_escape() -> None:
