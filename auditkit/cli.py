@@ -177,11 +177,12 @@ def dashboard(
     address: Annotated[str, typer.Option(help="Address to listen on; this machine only unless told otherwise.")] = (
         "127.0.0.1"
     ),
+    no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser tab.")] = False,
 ) -> None:
     """Explore audits in the browser."""
     from dashboard.serve import serve
 
-    raise typer.Exit(serve(folder, port=port, address=address))
+    raise typer.Exit(serve(folder, port=port, address=address, open_browser=not no_open))
 
 
 def _chosen(text: str, known: Sequence[str]) -> list[str]:

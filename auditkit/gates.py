@@ -54,8 +54,10 @@ def passes(results: Iterable[GateResult]) -> bool:
     return not any(result.blocking for result in results)
 
 
-def _condition(gate: Gate) -> str:
-    return f"at least {gate.at_least:g}" if gate.at_least is not None else f"at most {gate.at_most:g}"
+def _condition(gate: Gate, unit: str = "") -> str:
+    word, edge = ("at least", gate.at_least) if gate.at_least is not None else ("at most", gate.at_most)
+    assert edge is not None
+    return f"{word} {as_written(edge, unit)}"
 
 
 def _missing(name: str, gate: Gate, subject: str, reason: str) -> GateResult:
@@ -95,7 +97,7 @@ def _judge_row(name: str, gate: Gate, row: MetricRow) -> GateResult:
     verdict, reason = _verdict_of(gate, row)
     blocking = verdict in ("fail", "missing") or (verdict == "inconclusive" and gate.on_inconclusive == "fail")
     numbers = (row.value, row.lower, row.upper)
-    return GateResult(name, _condition(gate), subject, verdict, blocking, reason, *numbers, row.n, row.unit)
+    return GateResult(name, _condition(gate, row.unit), subject, verdict, blocking, reason, *numbers, row.n, row.unit)
 
 
 def _verdict_of(gate: Gate, row: MetricRow) -> tuple[Verdict, str]:

@@ -4,11 +4,16 @@ Nothing is read from a `config.toml`. Requests that name another host are refuse
 machine only, so that a web page elsewhere cannot reach it by rebinding a name (DNS rebinding).
 """
 
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
+import webbrowser
 from pathlib import Path
+from threading import Thread
 
 from auditkit.errors import InputError
 from dashboard.appearance import theme_settings
@@ -48,8 +53,8 @@ def command(root: Path, port: int, address: str = "127.0.0.1") -> list[str]:
     return [sys.executable, "-m", "streamlit", "run", str(APP), *flags, "--", str(root.resolve())]
 
 
-def serve(root: Path, port: int = 8501, address: str = "127.0.0.1") -> int:
-    """Serve the audits under `root` until interrupted; returns the exit code.
+def serve(root: Path, port: int = 8501, address: str = "127.0.0.1", open_browser: bool = False) -> int:
+    """Serve the audits under `root` until interrupted; returns the exit code. `open_browser` opens a tab on it.
 
     Raises InputError where the folder is not there or the port is taken.
     """
@@ -59,12 +64,29 @@ def serve(root: Path, port: int = 8501, address: str = "127.0.0.1") -> int:
     print(f"Dashboard: http://{address}:{port}   (ends with Ctrl+C)", flush=True)
     process = subprocess.Popen(command(root, port, address), stdout=subprocess.DEVNULL)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    if open_browser and _has_screen():
+        Thread(target=_open_when_ready, args=(f"http://{address}:{port}",), daemon=True).start()
     try:
         return process.wait()
     except KeyboardInterrupt:
         process.terminate()
         process.wait(timeout=10)
         return 0
+
+
+def _has_screen() -> bool:
+    """Whether a browser could show a window here; without one, some systems would start one in the terminal."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _open_when_ready(url: str) -> None:
+    for _ in range(100):
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
+                webbrowser.open(url)
+                return
+        except OSError:
+            time.sleep(0.1)
 
 
 def _claim(address: str, port: int) -> None:

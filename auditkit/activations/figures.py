@@ -87,7 +87,7 @@ def layers(table: pa.Table, split: str) -> go.Figure:
     figure.update_yaxes(showgrid=True, row=1, col=2)
     figure.update_layout(barmode="overlay")
     figure.update_annotations(font_size=13)
-    return _finished(figure, "Layer by layer", 170 + 24 * len(lines), legend_below=True)
+    return _finished(figure, "Layer by layer", max(330, 170 + 24 * len(lines)), legend_below=True)
 
 
 def feature_map(points: pa.Table, classes: Sequence[str], explained: Sequence[float]) -> go.Figure:

@@ -7,7 +7,7 @@ evidence and can be made again from it, so they stand outside the manifest.
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,10 +59,11 @@ def evidence_files(folder: Path) -> Iterator[str]:
             yield name
 
 
-def write_manifest(folder: Path) -> None:
-    """Write SHA256SUMS over all evidence in the folder."""
-    lines = [f"{digest_of(folder / name)}  {name}\n" for name in evidence_files(folder)]
-    write_atomically(folder / MANIFEST, "".join(lines).encode())
+def write_manifest(folder: Path, upcoming: Mapping[str, bytes] | None = None) -> None:
+    """Write SHA256SUMS over all evidence in the folder, and over files that will be written right after it."""
+    sums = {name: digest_of(folder / name) for name in evidence_files(folder)}
+    sums |= {name: hashlib.sha256(content).hexdigest() for name, content in (upcoming or {}).items()}
+    write_atomically(folder / MANIFEST, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode())
 
 
 def read_manifest(folder: Path) -> dict[str, str]:

@@ -116,8 +116,9 @@ class RunFolder:
         write_atomically(self.folder / "metrics.parquet", parquet_bytes(to_table(results)))
         write_atomically(self.folder / "measured.parquet", parquet_bytes(to_table(measured)))
         content = {**record, "schema_version": SCHEMA_VERSION, "result_digest": self.digest()}
-        write_atomically(self.folder / "audit.json", to_json(content))
-        write_manifest(self.folder)
+        last = to_json(content)
+        write_manifest(self.folder, {"audit.json": last})
+        write_atomically(self.folder / "audit.json", last)
 
 
 class Evidence:
@@ -167,7 +168,7 @@ class Evidence:
 
     def table_names(self) -> list[str]:
         """Names of all tables, such as `fairness/rates`."""
-        paths = sorted(self.folder.glob("*/*.parquet"))
+        paths = [path for path in sorted(self.folder.glob("*/*.parquet")) if not path.name.startswith("metrics.")]
         names = [path.relative_to(self.folder).as_posix() for path in paths]
         return [name.removesuffix(MEASURED).removesuffix(".parquet") for name in names]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -73,7 +73,13 @@ def conclude(
             Caveat("fairness", f"{_of(split)}{name} has too many groups to be compared and was left out", name)
             for name in part.left_out
         ]
+    caveats = [replace(caveat, level="note") if _of_training(caveat) else caveat for caveat in caveats]
     return Conclusion(counts, inferred, caveats)
+
+
+def _of_training(caveat: Caveat) -> bool:
+    """Whether it is about the training split, which no gate speaks of unless it is named."""
+    return caveat.text.startswith(_of("train"))
 
 
 def _of(split: str) -> str:
