@@ -194,17 +194,23 @@ def _data_caveats(subject: Subject) -> list[Caveat]:
     ]
 
 
+def _from_here(origin: str) -> str:
+    """Where something came from; a path below the working folder is told from there, not with all folders above."""
+    path = Path(origin)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else origin
+
+
 def _identities(subject: Subject, spec: AuditSpec) -> dict[str, Any]:
     model = subject.model
     code = code_identity()
     data = {
-        split.name: {"role": split.role, "rows": len(split), "digest": split.digest, "origin": split.origin}
+        split.name: {"role": split.role, "rows": len(split), "digest": split.digest, "origin": _from_here(split.origin)}
         for split in subject.in_order()
     }
     return {
         "model": {
             "digest": model.digest,
-            "origin": model.origin,
+            "origin": _from_here(model.origin),
             "parameters": model.parameters,
             "architecture": model.architecture or {"path": type(model.module).__qualname__},
             "device": str(model.device),
