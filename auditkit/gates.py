@@ -5,6 +5,7 @@ only when the whole interval is beyond it, and is inconclusive when the interval
 to judge keep a gate from passing. A gate on a metric that was not measured is missing, which fails the audit.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from auditkit.errors import nearest
@@ -14,6 +15,8 @@ from auditkit.spec import Gate
 from auditkit.theme import interval, number
 from auditkit.theme import limit as as_written
 
+FARTHEST = 30
+"""an interval this many times wider than the way to the limit would need a thousand times the rows"""
 _SEVERITY: dict[str, int] = {"pass": 0, "inconclusive": 1, "missing": 2, "fail": 3}
 
 
@@ -126,4 +129,17 @@ def _verdict_of(gate: Gate, row: MetricRow) -> tuple[Verdict, str]:
         return "inconclusive", f"{text} is within the limit {shown}, but not every group could be judged: {left_out}"
     if within:
         return "pass", f"{text} is within the limit {shown}"
-    return "inconclusive", f"{text} straddles the limit {shown}: more rows would decide it"
+    return "inconclusive", f"{text} straddles the limit {shown}: {_what_would_decide(row, limit)}"
+
+
+def _what_would_decide(row: MetricRow, limit: float) -> str:
+    """How many more rows would decide a gate, should the value stay: intervals shrink with the root of n."""
+    if row.value is None or row.lower is None or row.upper is None or not row.n:
+        return "more rows would decide it"
+    distance = abs(row.value - limit)
+    reach = row.value - row.lower if limit < row.value else row.upper - row.value
+    if distance == 0 or reach / distance > FARTHEST:
+        return "it lies so near the limit that hardly any number of rows would decide it"
+    more = max(1.0, row.n * ((reach / distance) ** 2 - 1))
+    step = 10.0 ** max(0, math.floor(math.log10(more)) - 1)
+    return f"about {math.ceil(more / step - 1e-6) * step:,.0f} more rows like these would decide it"

@@ -114,3 +114,21 @@ def test_the_worst_blocking_gate_decides():
     assert [r.verdict for r in results] == ["pass", "inconclusive", "fail"]
     assert overall(results) == "fail"
     assert overall(results[:2]) == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        (0.84, "about 800 more rows like these would decide it"),
+        (0.87, "about 130 more rows like these would decide it"),
+        (0.8501, "hardly any number of rows would decide it"),
+    ],
+)
+def test_an_inconclusive_gate_says_what_would_decide_it(limit, says):
+    assert says in judge([row()], {"ratio": Gate(at_least=limit)})[0].reason
+
+
+def test_so_many_rows_do_decide_it():
+    shrunk = 0.03 / (1 + 800 / 100) ** 0.5
+    decided = row(lower=0.85 - shrunk + 1e-9, upper=0.85 + shrunk, n=900)
+    assert judge([decided], {"ratio": Gate(at_least=0.84)})[0].verdict == "pass"

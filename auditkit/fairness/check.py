@@ -15,6 +15,7 @@ from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow, to_table
 from auditkit.evidence.section import Section
 from auditkit.evidence.verdict import GateResult, Verdict
+from auditkit.fairness import frames
 from auditkit.fairness.columns import as_column, as_columns, as_numbers
 from auditkit.fairness.conclude import Conclusion, conclude
 from auditkit.fairness.counts import Counts, encode_groups
@@ -97,6 +98,32 @@ class FairnessCheck:
         from auditkit.fairness.view import sections
 
         return sections(self)
+
+    @property
+    def overall(self) -> pd.Series:
+        """Each metric over everybody, as fairlearn's `MetricFrame.overall`."""
+        return frames.overall(self.metrics)
+
+    @property
+    def by_group(self) -> pd.DataFrame:
+        """Each group's metrics over all attributes crossed, as fairlearn's `MetricFrame.by_group`; NaN: not judged."""
+        return frames.by_group(self.metrics, self.counts.attributes, self.counts.groups, "value")
+
+    @property
+    def intervals(self) -> pd.DataFrame:
+        """Lower and upper ends of `by_group`, under a second level of columns."""
+        import pandas as pd
+
+        ends = {
+            end: frames.by_group(self.metrics, self.counts.attributes, self.counts.groups, end)
+            for end in ("lower", "upper")
+        }
+        return pd.concat(ends, axis=1).swaplevel(axis=1).sort_index(axis=1)
+
+    @property
+    def disparities(self) -> pd.DataFrame:
+        """The gaps by attribute, with intervals."""
+        return frames.disparities(self.metrics)
 
     @cached_property
     def figures(self) -> dict[str, Any]:

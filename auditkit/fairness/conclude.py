@@ -32,9 +32,9 @@ class Conclusion:
 
     @cached_property
     def metrics(self) -> list[MetricRow]:
-        """All rows: rates of every split first, then gaps."""
+        """All rows: rates of every split first, then what is derived from the same counts, then gaps."""
         parts = self.inferred.values()
-        return [row for part in parts for row in part.rates] + [row for part in parts for row in part.gaps]
+        return [row for kind in ("rates", "derived", "gaps") for part in parts for row in getattr(part, kind)]
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:

@@ -74,6 +74,10 @@ RATES: dict[str, Rate] = {
              "share of positive decisions that were right"),
         Rate("negative_predictive_value", "negative predictive value", (TN,), (TN, FN), "higher",
              "rows with a negative decision", "share of negative decisions that were right"),
+        Rate("false_discovery_rate", "false discovery rate", (FP,), (FP, TP), "lower", "rows with a positive decision",
+             "share of positive decisions that were wrong"),
+        Rate("false_omission_rate", "false omission rate", (FN,), (TN, FN), "lower", "rows with a negative decision",
+             "share of negative decisions that were wrong"),
         Rate("accuracy", "accuracy", (TN, TP), _ALL, "higher", "rows", "share of decisions that were right"),
         Rate("base_rate", "base rate", (FN, TP), _ALL, "none", "rows", "share with a positive label"),
     )

@@ -16,6 +16,7 @@ import numpy as np
 from auditkit.evidence.metrics import MetricRow
 from auditkit.fairness.counts import Counts, joined
 from auditkit.fairness.definitions import GAPS, RATES
+from auditkit.fairness.derived import derived_rows
 from auditkit.fairness.gaps import Comparison
 from auditkit.fairness.rates import Integers, rate_rows
 from auditkit.fairness.settings import Settings
@@ -26,12 +27,13 @@ MAXIMUM_INTERSECTION = 200
 
 @dataclass(slots=True)
 class Inference:
-    """What was inferred: metric rows of rates and gaps, and behind them fractions, pairs of groups and counts.
+    """What was inferred: rows of rates, derived metrics and gaps; behind them fractions, pairs of groups and counts.
 
     fractions: (numerator, denominator) for each of `rates`. left_out: intersections with too many groups to compare.
     """
 
     rates: list[MetricRow] = field(default_factory=list)
+    derived: list[MetricRow] = field(default_factory=list)
     gaps: list[MetricRow] = field(default_factory=list)
     fractions: list[tuple[int, int]] = field(default_factory=list)
     pairs: list[dict[str, object]] = field(default_factory=list)
@@ -63,6 +65,8 @@ def infer(counts: Counts, settings: Settings, split: str = "") -> Inference:
             for row, fraction in rate_rows(margin, resamples, rate, settings, split):
                 found.rates.append(row)
                 found.fractions.append(fraction)
+        if len(attributes) <= 1:
+            found.derived.extend(derived_rows(margin, resamples, settings, split))
         found.counts.append(margin)
         if attributes:
             comparison = Comparison(margin, resamples, settings, split)
