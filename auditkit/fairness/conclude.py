@@ -14,6 +14,7 @@ from auditkit.fairness.counts import JOIN, MISSING, Counts
 from auditkit.fairness.definitions import RATES
 from auditkit.fairness.inference import Inference, infer
 from auditkit.fairness.settings import Settings
+from auditkit.fairness.spelling import spelling_caveats
 
 _PAIRS = pa.schema(
     [(name, pa.string()) for name in ("split", "attribute", "metric", "first", "second")]
@@ -67,6 +68,7 @@ def conclude(
     caveats: list[Caveat] = []
     for split, part in inferred.items():
         caveats += _missing_values(split, counts[split].rows, (missing or {}).get(split, {}))
+        caveats += [replace(caveat, text=_of(split) + caveat.text) for caveat in _spellings(counts[split])]
         caveats += _unjudged_groups(split, part)
         caveats += _unjudged_rates(split, part)
         caveats += [
@@ -88,6 +90,11 @@ def _of(split: str) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _spellings(counts: Counts) -> list[Caveat]:
+    values = zip(*counts.groups, strict=True)
+    return spelling_caveats(dict(zip(counts.attributes, values, strict=True)))
 
 
 def _missing_values(split: str, rows: int, missing: Mapping[str, int]) -> list[Caveat]:
