@@ -18,8 +18,8 @@ from auditkit.evidence.verdict import GateResult, Verdict
 from auditkit.fairness import frames
 from auditkit.fairness.columns import as_column, as_columns, as_numbers
 from auditkit.fairness.conclude import Conclusion, conclude
-from auditkit.fairness.counts import Counts, encode_groups
-from auditkit.fairness.decisions import decide
+from auditkit.fairness.counts import Counts, GroupCodes, encode_groups
+from auditkit.fairness.decisions import Decisions, decide
 from auditkit.fairness.definitions import FOUR_FIFTHS
 from auditkit.fairness.ranking import auc_rows, single_groups
 from auditkit.fairness.settings import Settings
@@ -30,6 +30,8 @@ from auditkit.theme import VERDICTS, verdict_label
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from auditkit.fairness.release import ReleaseCheck
 
 Policy = dict[str, list[Gate]]
 
@@ -51,6 +53,7 @@ class FairnessCheck:
     """What a check found. `metrics` are all numbers, `results` the gates held against them, `verdict` their outcome.
 
     counts: rows by group, label and decision, over all attributes. where: what was checked, in words.
+    release: what changed since the last release, where its decisions were given.
     """
 
     metrics: MetricRows
@@ -63,6 +66,7 @@ class FairnessCheck:
     classes: tuple[str, ...]
     settings: Settings
     where: str = "predictions"
+    release: ReleaseCheck | None = None
     info: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -154,6 +158,7 @@ def check_fairness(
     *,
     sensitive_features: Any,
     scores: Any = None,
+    previous: Any = None,
     positive: Any = None,
     policy: Mapping[str, Any] | None = None,
     minimum_group: int = 30,
@@ -166,6 +171,7 @@ def check_fairness(
     y_true, y_pred: class labels [n] of any kind (list, numpy, pandas, polars, Arrow, tensor). sensitive_features: one
     column or several (mapping, data frame, two-dimensional array). scores: numbers [n], or None; larger is more
     positive, and AUC by group is added.
+    previous: the last release's decisions on the same rows, or None; with them, changes are tested group by group.
     positive: the class a decision gives or flags a person with; may be left out where plain (0 and 1, no and yes).
     policy: metric → condition, as under `gates:` in audit.yaml; when left out, four-fifths of every attribute.
     minimum_group: a rate over fewer rows is not judged.
@@ -184,6 +190,7 @@ def check_fairness(
         columns,
         None if scores is None else as_column(scores, "scores"),
         None if positive is None else _class_name(positive),
+        previous=None if previous is None else as_column(previous, "y_previous"),
     )
     return check_predictions(
         predictions,
@@ -227,9 +234,10 @@ def check_predictions(
     if predictions.scores is not None:
         scores = as_numbers(predictions.scores, predictions.score_name, where)
         ranking = auc_rows(scores, decisions.truth, single_groups(groups), settings)
+    release = _release(predictions, groups, decisions, settings)
     gates = parse_gates(default_policy(counts.attributes) if policy is None else dict(policy), policy_name)
     conclusion = conclude({"": counts}, settings, {"": groups.missing})
-    metrics = [*conclusion.metrics, *ranking]
+    metrics = [*conclusion.metrics, *ranking, *(release.metrics if release else ())]
     return FairnessCheck(
         metrics=MetricRows(metrics),
         conclusion=conclusion,
@@ -241,6 +249,7 @@ def check_predictions(
         classes=decisions.classes,
         settings=settings,
         where=where,
+        release=release,
         info={
             "name": where,
             "schema": {
@@ -252,6 +261,25 @@ def check_predictions(
             },
         },
     )
+
+
+def _release(
+    predictions: Predictions, groups: GroupCodes, decisions: Decisions, settings: Settings
+) -> ReleaseCheck | None:
+    if predictions.previous is None:
+        return None
+    from auditkit.fairness.release import PairedCounts, compare
+
+    old = decide(
+        predictions.labels,
+        predictions.previous,
+        predictions.positive,
+        threshold=predictions.threshold,
+        where=predictions.where,
+        label_name=predictions.label_name,
+        prediction_name=predictions.previous_name,
+    )
+    return compare(PairedCounts.tally(groups, decisions.truth, old.decision, decisions.decision), settings)
 
 
 def default_policy(attributes: tuple[str, ...]) -> dict[str, Gate]:

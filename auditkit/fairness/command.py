@@ -22,6 +22,7 @@ def check_table(
     score: str | None = None,
     positive: str | None = None,
     threshold: float | None = None,
+    previous: str | None = None,
     gates: Path | None = None,
     minimum_group: int = 30,
     confidence: float = 0.95,
@@ -36,7 +37,7 @@ def check_table(
     """
     policy = None if gates is None else read_policy(gates)
     check = check_predictions(
-        read_predictions(table, label, prediction, score, sensitive, positive, threshold),
+        read_predictions(table, label, prediction, score, sensitive, positive, threshold, previous),
         policy=policy,
         minimum_group=minimum_group,
         replicates=replicates,

@@ -21,6 +21,7 @@ class Predictions:
     """Labels, predictions and groups of people, and what to call them in a sentence.
 
     labels, decisions: columns of class names; with a threshold, decisions are numbers, positive from it upwards.
+    previous: the last release's decisions on the same rows, written likewise, or None.
     sensitive: attribute → column. scores: a column of numbers or None. positive: the positive class as asked for.
     where: the file. The columns are as they came: whoever uses them checks them.
     """
@@ -35,6 +36,8 @@ class Predictions:
     label_name: str = "y_true"
     prediction_name: str = "y_pred"
     score_name: str = "scores"
+    previous: pa.Array | None = None
+    previous_name: str = "y_previous"
 
 
 def read_predictions(
@@ -45,11 +48,13 @@ def read_predictions(
     sensitive: Sequence[str] = (),
     positive: str | None = None,
     threshold: float | None = None,
+    previous: str | None = None,
 ) -> Predictions:
     """Read the named columns of a table of predictions.
 
-    threshold: decide by `prediction >= threshold`; the prediction column then holds numbers. Raises InputError for a
-    missing or unreadable file, an unknown column (with the nearest) and an empty table.
+    threshold: decide by `prediction >= threshold`; the prediction column then holds numbers. previous: the column of
+    the last release's decisions, read likewise. Raises InputError for a missing or unreadable file, an unknown column
+    (with the nearest) and an empty table.
 
     >>> read_predictions("no.csv", "label", "prediction", sensitive=["sex"])
     Traceback (most recent call last):
@@ -61,7 +66,9 @@ def read_predictions(
         raise InputError(f"{path}: name at least one sensitive column (--sensitive sex,race)")
     if len(set(sensitive)) < len(sensitive):
         raise InputError(f"{path}: a sensitive column is named twice; name each once")
-    table = _table(path, [label, prediction, *([score] if score else []), *sensitive])
+    table = _table(
+        path, [label, prediction, *([score] if score else []), *([previous] if previous else []), *sensitive]
+    )
     if table.num_rows == 0:
         raise InputError(f"{path}: the table has no rows; give at least one for each group")
     return Predictions(
@@ -75,6 +82,8 @@ def read_predictions(
         f"column {label!r}",
         f"column {prediction!r}",
         f"column {score!r}" if score else "scores",
+        as_column(table.column(previous), previous) if previous else None,
+        f"column {previous!r}" if previous else "y_previous",
     )
 
 

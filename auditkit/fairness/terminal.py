@@ -39,6 +39,9 @@ def render(check: FairnessCheck, width: int = _WIDE) -> RenderableType:
     crossed = list(dict.fromkeys(row.attribute for row in check.rows if row.metric in GAPS))
     parts += [_line("Largest gaps, each with an interval that holds for all pairs of groups at once:")]
     parts.append(_gap_table(check.rows, crossed))
+    if check.release is not None:
+        parts += [_line("Against the last release, on the same rows:"), _line(check.release.sentence)]
+        parts.append(_changes(check.release.metrics))
     if check.caveats:
         parts.append(_line("Read this before trusting a number:"))
         parts += [Text(f"{'!' if caveat.level == 'warning' else '·'} {caveat.text}") for caveat in check.caveats]
@@ -74,6 +77,19 @@ def _gates(check: FairnessCheck) -> RenderableType:
     for result in check.results:
         _row(table, result.gate, result.subject, result.condition, verdict_label(result.verdict), result.reason)
     return Padding(table, (1, 0, 0, 0))
+
+
+def _changes(rows: Sequence[MetricRow]) -> RenderableType:
+    table = _table("group", "rows", "decisions changed", "change of accuracy", "p (Holm)")
+    adjusted = {(r.attribute, r.group): r for r in rows if r.metric == "accuracy_change_p_value_adjusted"}
+    for row in rows:
+        if row.metric == "accuracy_change":
+            churn = next(r for r in rows if (r.metric, r.attribute, r.group) == ("churn", row.attribute, row.group))
+            p = adjusted.get((row.attribute, row.group))
+            name = f"{row.group} ({row.attribute})" if row.attribute else "everybody"
+            probability = NOT_JUDGED if p is None or p.value is None else f"{p.value:.2g}"
+            _row(table, name, number(row.n, "rows"), shown(churn), shown(row), probability)
+    return table
 
 
 def _rates(rows: Sequence[MetricRow], attribute: str, width: int) -> RenderableType:

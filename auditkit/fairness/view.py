@@ -12,6 +12,7 @@ from auditkit.evidence.section import Section
 from auditkit.fairness.counts import JOIN
 from auditkit.fairness.definitions import GAPS, RATES
 from auditkit.fairness.figures import PANELS, gap_overview, intersection_rates, rates_by_group
+from auditkit.fairness.release_view import release_section
 from auditkit.fairness.sentences import four_fifths_finding, shown, widest_finding
 from auditkit.theme import number
 
@@ -54,6 +55,8 @@ def sections(evidence: Any) -> list[Section]:
     attributes = list(dict.fromkeys(row.attribute for row in rows if row.metric in GAPS))
     single = _single(attributes, evidence.info)
     made = [_gaps(rows, single, attributes, split)]
+    if (release := release_section(rows)) is not None:
+        made.append(release)
     made += [_rates(rows, attribute, at, split) for at, attribute in enumerate(single)]
     made += [
         _crossed(rows, (first, second), f"intersection-{first_at}-{second_at}", split)
