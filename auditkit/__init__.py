@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from auditkit.errors import AuditError, InputError
     from auditkit.evidence.audit import Audit, open_audit
     from auditkit.fairness.check import FairnessCheck, check_fairness
+    from auditkit.fairness.pushdown import check_table
 
 __all__ = [
     "Audit",
@@ -30,6 +31,7 @@ __all__ = [
     "InputError",
     "audit",
     "check_fairness",
+    "check_table",
     "load_data",
     "load_model",
     "open_audit",
@@ -43,6 +45,7 @@ _HOME = {
     "InputError": "auditkit.errors",
     "audit": "auditkit.api",
     "check_fairness": "auditkit.fairness.check",
+    "check_table": "auditkit.fairness.pushdown",
     "load_data": "auditkit.api",
     "load_model": "auditkit.api",
     "open_audit": "auditkit.evidence.audit",

@@ -7,6 +7,7 @@ to judge keep a gate from passing. A gate on a metric that was not measured is m
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import NormalDist
 
 from auditkit.errors import nearest
 from auditkit.evidence.metrics import MetricRow
@@ -15,6 +16,7 @@ from auditkit.spec import Gate
 from auditkit.theme import interval, number
 from auditkit.theme import limit as as_written
 
+POWER = 0.8
 FARTHEST = 30
 """an interval this many times wider than the way to the limit would need a thousand times the rows"""
 _SEVERITY: dict[str, int] = {"pass": 0, "inconclusive": 1, "missing": 2, "fail": 3}
@@ -104,6 +106,8 @@ def _judge_row(name: str, gate: Gate, row: MetricRow) -> GateResult:
 
 
 def _verdict_of(gate: Gate, row: MetricRow) -> tuple[Verdict, str]:
+    if "p_value" in row.metric:
+        return "missing", "a p-value tells how surprising a gap is, not how large; hold the gap itself to a limit"
     if row.status == "insufficient":
         return "inconclusive", row.reason
     if row.status != "ok" or row.value is None:
@@ -133,13 +137,19 @@ def _verdict_of(gate: Gate, row: MetricRow) -> tuple[Verdict, str]:
 
 
 def _what_would_decide(row: MetricRow, limit: float) -> str:
-    """How many more rows would decide a gate, should the value stay: intervals shrink with the root of n."""
+    """How many more rows would decide a gate, should the value stay: intervals shrink with the root of n.
+
+    Rows that just bring the interval's edge to the limit would decide only half of the time, since the next sample's
+    value falls on either side of this one's; so the way is planned for a power of 80 %.
+    """
     if row.value is None or row.lower is None or row.upper is None or not row.n:
         return "more rows would decide it"
     distance = abs(row.value - limit)
     reach = row.value - row.lower if limit < row.value else row.upper - row.value
+    normal = NormalDist()
+    planned = reach * (1 + normal.inv_cdf(POWER) / normal.inv_cdf(0.5 + (row.confidence or 0.95) / 2))
     if distance == 0 or reach / distance > FARTHEST:
         return "it lies so near the limit that hardly any number of rows would decide it"
-    more = max(1.0, row.n * ((reach / distance) ** 2 - 1))
+    more = max(1.0, row.n * ((planned / distance) ** 2 - 1))
     step = 10.0 ** max(0, math.floor(math.log10(more)) - 1)
-    return f"about {math.ceil(more / step - 1e-6) * step:,.0f} more rows like these would decide it"
+    return f"about {math.ceil(more / step - 1e-6) * step:,.0f} more rows like these would decide it, four times in five"

@@ -1,5 +1,8 @@
 """A gate passes only when the whole interval is within its limit."""
 
+from statistics import NormalDist
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,8 +122,8 @@ def test_the_worst_blocking_gate_decides():
 @pytest.mark.parametrize(
     ("limit", "says"),
     [
-        (0.84, "about 800 more rows like these would decide it"),
-        (0.87, "about 130 more rows like these would decide it"),
+        (0.84, "about 1,800 more rows like these would decide it"),
+        (0.87, "about 360 more rows like these would decide it"),
         (0.8501, "hardly any number of rows would decide it"),
     ],
 )
@@ -128,7 +131,19 @@ def test_an_inconclusive_gate_says_what_would_decide_it(limit, says):
     assert says in judge([row()], {"ratio": Gate(at_least=limit)})[0].reason
 
 
-def test_so_many_rows_do_decide_it():
-    shrunk = 0.03 / (1 + 800 / 100) ** 0.5
-    decided = row(lower=0.85 - shrunk + 1e-9, upper=0.85 + shrunk, n=900)
-    assert judge([decided], {"ratio": Gate(at_least=0.84)})[0].verdict == "pass"
+def test_so_many_rows_do_decide_it_four_times_in_five():
+    rng, n = np.random.default_rng(0), 100 + 1739
+    se = 0.03 / NormalDist().inv_cdf(0.975) * (100 / n) ** 0.5
+    reach = se * NormalDist().inv_cdf(0.975)
+    decided = 0
+    for value in rng.normal(0.85, se, size=2000):
+        new = row(value=value, lower=value - reach, upper=value + reach, n=n)
+        decided += judge([new], {"ratio": Gate(at_least=0.84)})[0].verdict == "pass"
+    assert 0.77 <= decided / 2000 <= 0.83
+
+
+def test_a_p_value_is_held_to_no_limit():
+    p = MetricRow("fairness", "any_gap_p_value", split="test", attribute="sex", value=0.6, n=40)
+    result = judge([p], {"any_gap_p_value": Gate(at_least=0.05)})[0]
+    assert (result.verdict, result.blocking) == ("missing", True)
+    assert "hold the gap itself to a limit" in result.reason

@@ -229,14 +229,14 @@ def check_predictions(
     if not predictions.sensitive:
         raise InputError(f"{where}: no sensitive attribute was given; name at least one")
     groups = encode_groups(predictions.sensitive, where)
-    counts = Counts.tally(groups, decisions.truth, decisions.decision)
+    counts = Counts.tally(groups, decisions.truth, decisions.decision, each=predictions.rows)
     ranking: list[MetricRow] = []
     if predictions.scores is not None:
         scores = as_numbers(predictions.scores, predictions.score_name, where)
         ranking = auc_rows(scores, decisions.truth, single_groups(groups), settings)
     release = _release(predictions, groups, decisions, settings)
     gates = parse_gates(default_policy(counts.attributes) if policy is None else dict(policy), policy_name)
-    conclusion = conclude({"": counts}, settings, {"": groups.missing})
+    conclusion = conclude({"": counts}, settings, {"": counts.missing})
     metrics = [*conclusion.metrics, *ranking, *(release.metrics if release else ())]
     return FairnessCheck(
         metrics=MetricRows(metrics),

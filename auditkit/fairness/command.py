@@ -12,6 +12,8 @@ from auditkit.fairness.check import check_predictions
 from auditkit.fairness.table import read_predictions
 from auditkit.spec import read_yaml
 
+LARGE = 256 * 2**20
+
 
 def check_table(
     table: Path,
@@ -36,8 +38,14 @@ def check_table(
     gates: a YAML file that maps metrics to conditions, by itself or under `gates:` as in audit.yaml. Raises InputError.
     """
     policy = None if gates is None else read_policy(gates)
+    if is_large(table) and not any(part is not None for part in (score, threshold, previous)):
+        from auditkit.fairness.pushdown import count_predictions
+
+        found = count_predictions(table, label=label, prediction=prediction, sensitive=sensitive, positive=positive)
+    else:
+        found = read_predictions(table, label, prediction, score, sensitive, positive, threshold, previous)
     check = check_predictions(
-        read_predictions(table, label, prediction, score, sensitive, positive, threshold, previous),
+        found,
         policy=policy,
         minimum_group=minimum_group,
         replicates=replicates,
@@ -66,6 +74,12 @@ def check_table(
             f"\nevidence: {folder}\nreports:  auditkit report {folder} --format html,markdown", soft_wrap=True
         )
     return check.exit_code
+
+
+def is_large(table: Path) -> bool:
+    """Whether a table is counted where it lies rather than read: several files, or one of more than 256 MiB."""
+    several = table.is_dir() or any(sign in str(table) for sign in "*?[")
+    return several or (table.is_file() and table.stat().st_size > LARGE)
 
 
 def read_policy(path: Path) -> dict[str, Any]:

@@ -10,11 +10,13 @@ from functools import cached_property
 import pyarrow as pa
 
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow, to_table
+from auditkit.fairness.companions import companion_rows, shrunken_rates
 from auditkit.fairness.counts import JOIN, MISSING, Counts
 from auditkit.fairness.definitions import RATES
 from auditkit.fairness.inference import Inference, infer
 from auditkit.fairness.settings import Settings
 from auditkit.fairness.spelling import spelling_caveats
+from auditkit.fairness.standards import standards_tables
 
 _PAIRS = pa.schema(
     [(name, pa.string()) for name in ("split", "attribute", "metric", "first", "second")]
@@ -29,17 +31,25 @@ class Conclusion:
 
     counts: Mapping[str, Counts]
     inferred: Mapping[str, Inference]
+    settings: Settings
     caveats: list[Caveat]
 
     @cached_property
     def metrics(self) -> list[MetricRow]:
-        """All rows: rates of every split first, then what is derived from the same counts, then gaps."""
+        """All rows: rates of every split first, then what is derived from the same counts, gaps, and companions."""
         parts = self.inferred.values()
-        return [row for kind in ("rates", "derived", "gaps") for part in parts for row in getattr(part, kind)]
+        rows = [row for kind in ("rates", "derived", "gaps") for part in parts for row in getattr(part, kind)]
+        return rows + companion_rows(self.counts[self.judged], self.settings, self.judged)
+
+    @property
+    def judged(self) -> str:
+        """The split that is judged: test where there is one."""
+        return "test" if "test" in self.counts else list(self.counts)[-1]
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
-        """`counts` (group × cell), `rates` (with the numerator of each), `gaps`, `pairs` (signed differences)."""
+        """`counts` (group × cell), `rates` (with the numerator of each), `gaps`, `pairs` (signed differences); of the
+        split that is judged `shrunken` (rates that borrow strength) and `four_fifths`."""
         parts = self.inferred.values()
         counts = [table.table(split) for split, part in self.inferred.items() for table in part.counts]
         rates = to_table([row for part in parts for row in part.rates])
@@ -50,6 +60,8 @@ class Conclusion:
             "rates": rates.append_column("numerator", numerators).drop_columns(["analysis", "detail", "unjudged"]),
             "gaps": gaps.drop_columns(["analysis", "group"]),
             "pairs": pa.Table.from_pylist([pair for part in parts for pair in part.pairs], schema=_PAIRS),
+            "shrunken": shrunken_rates(self.counts[self.judged], self.settings, self.judged),
+            **standards_tables(self.counts[self.judged]),
         }
 
     def findings(self) -> Findings:
@@ -76,7 +88,7 @@ def conclude(
             for name in part.left_out
         ]
     caveats = [replace(caveat, level="note") if _of_training(caveat) else caveat for caveat in caveats]
-    return Conclusion(counts, inferred, caveats)
+    return Conclusion(counts, inferred, settings, caveats)
 
 
 def _of_training(caveat: Caveat) -> bool:

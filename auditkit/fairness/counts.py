@@ -118,12 +118,28 @@ class Counts:
         truth: npt.NDArray[np.bool_],
         decision: npt.NDArray[np.bool_],
         rows: Integers | None = None,
+        each: Integers | None = None,
     ) -> Self:
-        """Count rows. truth, decision: bool [n]; rows: int64 [n], their places in `groups.codes` (all, in order)."""
+        """Count rows. truth, decision: bool [n]; rows: int64 [n], their places in `groups.codes` (all, in order).
+
+        each: int64 [n], how many rows a record stands for; one each where None.
+        """
         codes = groups.codes if rows is None else groups.codes[rows]
         flat = codes * 4 + np.asarray(truth, dtype=np.int64) * 2 + np.asarray(decision, dtype=np.int64)
-        cells = np.bincount(flat, minlength=4 * len(groups.groups)).astype(np.int64).reshape(-1, 2, 2)
-        return cls(groups.attributes, groups.groups, cells)
+        cells = np.zeros(4 * len(groups.groups), dtype=np.int64)
+        if each is None:
+            cells += np.bincount(flat, minlength=len(cells))
+        else:
+            np.add.at(cells, flat, each)
+        return cls(groups.attributes, groups.groups, cells.reshape(-1, 2, 2))
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Attribute → rows without a value of it, where there are any."""
+        found = {name: self.margin([name]) for name in self.attributes}
+        rows = {name: sum(int(c.sum()) for g, c in zip(part.groups, part.cells, strict=True) if g == (MISSING,))
+                for name, part in found.items()}  # fmt: skip
+        return {name: count for name, count in rows.items() if count}
 
     @property
     def names(self) -> list[str]:

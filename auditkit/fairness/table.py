@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
@@ -23,6 +25,7 @@ class Predictions:
     labels, decisions: columns of class names; with a threshold, decisions are numbers, positive from it upwards.
     previous: the last release's decisions on the same rows, written likewise, or None.
     sensitive: attribute → column. scores: a column of numbers or None. positive: the positive class as asked for.
+    rows: how many rows each record stands for, where they were counted at their source; else each is one.
     where: the file. The columns are as they came: whoever uses them checks them.
     """
 
@@ -38,6 +41,7 @@ class Predictions:
     score_name: str = "scores"
     previous: pa.Array | None = None
     previous_name: str = "y_previous"
+    rows: npt.NDArray[np.int64] | None = None
 
 
 def read_predictions(

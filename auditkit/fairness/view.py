@@ -9,13 +9,16 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow
 from auditkit.evidence.section import Section
+from auditkit.fairness.companions_view import companions_section
 from auditkit.fairness.counts import JOIN
 from auditkit.fairness.definitions import GAPS, RATES
 from auditkit.fairness.figures import PANELS, gap_overview, intersection_rates, rates_by_group
 from auditkit.fairness.release_view import release_section
 from auditkit.fairness.sentences import four_fifths_finding, shown, widest_finding
+from auditkit.fairness.standards.view import standard_sections
 from auditkit.theme import number
 
+STANDARDS = ("four_fifths", "ll144", "ll144_notes")
 _MOST_SERIES = 5
 _RATES_READING = (
     "Each dot is a group's rate, the line through it its interval, the dotted line the rate of everybody. Behind a "
@@ -64,7 +67,10 @@ def sections(evidence: Any) -> list[Section]:
         for second_at, second in enumerate(single)
         if first_at < second_at and first + JOIN + second in attributes
     ]
-    return made
+    if (companions := companions_section(rows)) is not None:
+        made.append(companions)
+    standards = {name: evidence.table(f"fairness/{name}") for name in STANDARDS}
+    return made + standard_sections({name: table for name, table in standards.items() if table is not None})
 
 
 def _single(attributes: Sequence[str], info: dict[str, Any]) -> list[str]:

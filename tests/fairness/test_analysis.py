@@ -60,13 +60,13 @@ def test_it_equals_a_check_of_the_same_decisions() -> None:
     check = check_fairness(
         LABELS, LOGITS.argmax(axis=1), sensitive_features={"sex": SEX, "race": RACE}, positive=1, replicates=500
     )
-    mine = {(row.metric, row.attribute, row.group): row for row in found.metrics}
+    mine = {(row.metric, row.attribute, row.group, row.detail): row for row in found.metrics}
     assert len(mine) == len(check.metrics)
     for row in check.metrics:
-        twin = mine[row.metric, row.attribute, row.group]
+        twin = mine[row.metric, row.attribute, row.group, row.detail]
         assert (twin.value, twin.n, twin.status, twin.unjudged) == (row.value, row.n, row.status, row.unjudged)
         assert twin.split == "test"
-    assert set(found.tables) == {"counts", "rates", "gaps", "pairs"}
+    assert set(found.tables) == {"counts", "rates", "gaps", "pairs", "shrunken", "four_fifths"}
 
 
 def test_halves_merged_are_the_whole() -> None:

@@ -204,7 +204,7 @@ def test_metrics_become_a_data_frame() -> None:
 def test_findings_carry_the_tables() -> None:
     check = given()
     findings = check.findings()
-    assert set(findings.tables) == {"counts", "rates", "gaps", "pairs"}
+    assert set(findings.tables) == {"counts", "rates", "gaps", "pairs", "shrunken", "four_fifths"}
     assert findings.metrics == list(check.metrics)
     counts = findings.tables["counts"].filter(pa.compute.equal(findings.tables["counts"]["group"], "f")).to_pylist()
     assert counts == [{"split": "", "attribute": "sex", "group": "f", "n": 100, "tn": 50, "fp": 0, "fn": 0, "tp": 50}]
