@@ -112,6 +112,9 @@ def fairness(
     positive: Annotated[str | None, typer.Option(help="The class a person gains or is flagged by.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Decide by prediction >= this number.")] = None,
     previous: Annotated[str | None, typer.Option(help="Column of the last release's decisions.")] = None,
+    ll144: Annotated[
+        str | None, typer.Option(help="Columns of sex and race, for the tables of NYC's Local Law 144.")
+    ] = None,
     gates: Annotated[Path | None, typer.Option(help="YAML file of gates.")] = None,
     minimum_group: Annotated[int, typer.Option(help="Rates over fewer rows are not judged.")] = 30,
     confidence: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
@@ -132,6 +135,7 @@ def fairness(
         positive=positive,
         threshold=threshold,
         previous=previous,
+        ll144=_pair(ll144),
         gates=gates,
         minimum_group=minimum_group,
         confidence=confidence,
@@ -185,6 +189,16 @@ def dashboard(
     from dashboard.serve import serve
 
     raise typer.Exit(serve(folder, port=port, address=address, open_browser=not no_open))
+
+
+def _pair(text: str | None) -> tuple[str, str] | None:
+    """Two names separated by a comma."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != 2 or not all(names):
+        raise InputError(f"--ll144 takes two columns, sex and race, as in --ll144 sex,race; got {text!r}")
+    return names[0], names[1]
 
 
 def _chosen(text: str, known: Sequence[str]) -> list[str]:

@@ -23,6 +23,7 @@ from auditkit.fairness.decisions import Decisions, decide
 from auditkit.fairness.definitions import FOUR_FIFTHS
 from auditkit.fairness.ranking import auc_rows, single_groups
 from auditkit.fairness.settings import Settings
+from auditkit.fairness.standards import standards_tables
 from auditkit.fairness.table import Predictions
 from auditkit.gates import judge, overall, passes
 from auditkit.spec import Gate, parse_gates
@@ -53,7 +54,7 @@ class FairnessCheck:
     """What a check found. `metrics` are all numbers, `results` the gates held against them, `verdict` their outcome.
 
     counts: rows by group, label and decision, over all attributes. where: what was checked, in words.
-    release: what changed since the last release, where its decisions were given.
+    release: what changed since the last release, where its decisions were given. standards: tables that were asked for.
     """
 
     metrics: MetricRows
@@ -67,6 +68,7 @@ class FairnessCheck:
     settings: Settings
     where: str = "predictions"
     release: ReleaseCheck | None = None
+    standards: Mapping[str, pa.Table] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -86,8 +88,8 @@ class FairnessCheck:
 
     @property
     def tables(self) -> dict[str, pa.Table]:
-        """`counts`, `rates`, `gaps` and `pairs` as Arrow tables."""
-        return self.conclusion.tables
+        """`counts`, `rates`, `gaps`, `pairs`, `shrunken`, `four_fifths` and those of standards, as Arrow tables."""
+        return {**self.conclusion.tables, **self.standards}
 
     def table(self, name: str) -> pa.Table | None:
         """A table by its name in evidence (`fairness/rates`), or None."""
@@ -160,6 +162,7 @@ def check_fairness(
     scores: Any = None,
     previous: Any = None,
     positive: Any = None,
+    ll144: tuple[str, str] | None = None,
     policy: Mapping[str, Any] | None = None,
     minimum_group: int = 30,
     replicates: int = 10_000,
@@ -173,6 +176,7 @@ def check_fairness(
     positive, and AUC by group is added.
     previous: the last release's decisions on the same rows, or None; with them, changes are tested group by group.
     positive: the class a decision gives or flags a person with; may be left out where plain (0 and 1, no and yes).
+    ll144: the attributes that are sex and race, for the tables of New York City's Local Law 144; None for none.
     policy: metric → condition, as under `gates:` in audit.yaml; when left out, four-fifths of every attribute.
     minimum_group: a rate over fewer rows is not judged.
 
@@ -194,6 +198,7 @@ def check_fairness(
     )
     return check_predictions(
         predictions,
+        ll144=ll144,
         policy=policy,
         minimum_group=minimum_group,
         replicates=replicates,
@@ -205,6 +210,7 @@ def check_fairness(
 def check_predictions(
     predictions: Predictions,
     *,
+    ll144: tuple[str, str] | None = None,
     policy: Mapping[str, Any] | None = None,
     minimum_group: int = 30,
     replicates: int = 10_000,
@@ -250,6 +256,7 @@ def check_predictions(
         settings=settings,
         where=where,
         release=release,
+        standards=standards_tables(counts, *ll144) if ll144 else {},
         info={
             "name": where,
             "schema": {

@@ -25,6 +25,7 @@ def check_table(
     positive: str | None = None,
     threshold: float | None = None,
     previous: str | None = None,
+    ll144: tuple[str, str] | None = None,
     gates: Path | None = None,
     minimum_group: int = 30,
     confidence: float = 0.95,
@@ -46,6 +47,7 @@ def check_table(
         found = read_predictions(table, label, prediction, score, sensitive, positive, threshold, previous)
     check = check_predictions(
         found,
+        ll144=ll144,
         policy=policy,
         minimum_group=minimum_group,
         replicates=replicates,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -39,6 +40,8 @@ def render(check: FairnessCheck, width: int = _WIDE) -> RenderableType:
     crossed = list(dict.fromkeys(row.attribute for row in check.rows if row.metric in GAPS))
     parts += [_line("Largest gaps, each with an interval that holds for all pairs of groups at once:")]
     parts.append(_gap_table(check.rows, crossed))
+    if "ll144" in check.standards:
+        parts += _standards(check.standards)
     if check.release is not None:
         parts += [_line("Against the last release, on the same rows:"), _line(check.release.sentence)]
         parts.append(_changes(check.release.metrics))
@@ -77,6 +80,20 @@ def _gates(check: FairnessCheck) -> RenderableType:
     for result in check.results:
         _row(table, result.gate, result.subject, result.condition, verdict_label(result.verdict), result.reason)
     return Padding(table, (1, 0, 0, 0))
+
+
+def _standards(tables: Mapping[str, pa.Table]) -> list[RenderableType]:
+    from auditkit.fairness.standards.view import standard_sections
+
+    parts: list[RenderableType] = []
+    for section in standard_sections({name: table for name, table in tables.items() if name.startswith("ll144")}):
+        parts += [_line(f"{section.title}: {section.finding}")]
+        if section.table is not None:
+            table = _table(*section.table.column_names)
+            for record in section.table.to_pylist():
+                _row(table, *(str(value) for value in record.values()))
+            parts.append(table)
+    return parts
 
 
 def _changes(rows: Sequence[MetricRow]) -> RenderableType:

@@ -11,8 +11,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import csv
 from scipy import special, stats
 
+from auditkit import check_fairness, open_audit
+from auditkit.cli import main
 from auditkit.errors import InputError
 from auditkit.fairness.counts import MISSING, Counts, encode_groups
 from auditkit.fairness.definitions import FOUR_FIFTHS
@@ -559,3 +562,26 @@ def test_importing_the_tables_brings_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_check_makes_the_local_law_144_tables_where_they_are_asked_for(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    columns = {"sex": rng.choice(["f", "m"], 900), "race": rng.choice(["a", "b", "c"], 900)}
+    label, decision = rng.integers(0, 2, 900), rng.integers(0, 2, 900)
+    plain = check_fairness(label, decision, sensitive_features=columns)
+    asked = check_fairness(label, decision, sensitive_features=columns, ll144=("sex", "race"))
+    assert "ll144" not in plain.tables
+    rates = {row["category"]: row["rate"] for row in asked.tables["ll144"].to_pylist() if row["breakdown"] == "sex"}
+    assert rates["f"] == pytest.approx(decision[columns["sex"] == "f"].mean())
+    assert list(plain.metrics) == list(asked.metrics), "a table is no verdict"
+    csv.write_csv(pa.table({**columns, "label": label, "decision": decision}), tmp_path / "table.csv")
+    arguments = ["--label", "label", "--prediction", "decision", "--sensitive", "sex,race", "--ll144"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["fairness", str(tmp_path / "table.csv"), *arguments, "sex"])
+    assert stopped.value.code == 2
+    assert "takes two columns" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["fairness", str(tmp_path / "table.csv"), *arguments, "sex,race", "--out", str(tmp_path / "out")])
+    assert "New York City Local Law 144" in capsys.readouterr().out
+    folder = next((tmp_path / "out" / "table").iterdir())
+    assert "Local Law 144" in "".join(section.title for section in open_audit(folder).sections()["fairness"])
