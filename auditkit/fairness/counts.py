@@ -7,6 +7,7 @@ fewer attributes are sums over the others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -21,6 +22,7 @@ from auditkit.fairness.columns import Column, encode
 MISSING = "(missing)"
 JOIN = " × "
 MAXIMUM_GROUPS = 100
+SMALL = 2**20
 
 Integers = npt.NDArray[np.int64]
 Group = tuple[str, ...]
@@ -88,19 +90,34 @@ def encode_groups(columns: Mapping[str, Column], where: str) -> GroupCodes:
                 f"{where}: sensitive column {attribute!r} has {len(values):,} different values, more than the "
                 f"{MAXIMUM_GROUPS} that can be compared; put them into bands first (for ages: 18-29, 30-44, …)"
             )
-    joint: Integers = np.zeros(max((len(codes) for codes, _ in encoded.values()), default=0), dtype=np.int64)
-    for codes, values in encoded.values():
-        joint = np.unique(joint * len(values) + codes, return_inverse=True)[1]
-    occurring, first, joint = np.unique(joint, return_index=True, return_inverse=True)
-    groups = tuple(
-        tuple(values[codes[first[group]]] for codes, values in encoded.values()) for group in range(len(occurring))
-    )
+    named = [names for _, names in encoded.values()]
+    occurring, joint = _occurring([codes for codes, _ in encoded.values()], [len(names) for names in named])
+    groups = tuple(tuple(names[at] for names, at in zip(named, place, strict=True)) for place in occurring)
     missing = {
         attribute: int((codes == values.index(MISSING)).sum())
         for attribute, (codes, values) in encoded.items()
         if MISSING in values
     }
-    return GroupCodes(tuple(columns), groups, joint.astype(np.int64), missing)
+    return GroupCodes(tuple(columns), groups, joint, missing)
+
+
+def _occurring(codes: Sequence[Integers], sizes: Sequence[int]) -> tuple[list[tuple[int, ...]], Integers]:
+    """The combinations of codes that occur, in order, and each row's place among them.
+
+    Where all combinations there could be fit a small table, counting them takes the place of sorting the rows.
+
+    >>> _occurring([np.array([1, 0, 1]), np.array([0, 0, 0])], [2, 3])
+    ([(0, 0), (1, 0)], array([1, 0, 1]))
+    """
+    possible = math.prod(sizes)
+    if possible <= SMALL:
+        joint = np.ravel_multi_index(tuple(codes), tuple(sizes)) if codes else np.zeros(0, dtype=np.int64)
+        present = np.bincount(joint, minlength=possible) > 0
+        combinations = np.stack(np.unravel_index(np.flatnonzero(present), tuple(sizes)), axis=1)
+        places: Integers = (np.cumsum(present) - 1)[joint]
+    else:
+        combinations, places = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)
+    return [tuple(int(at) for at in combination) for combination in combinations], places.astype(np.int64).ravel()
 
 
 @dataclass(frozen=True)
