@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from auditkit.evidence.audit import Audit, open_audit
     from auditkit.fairness.check import FairnessCheck, check_fairness
     from auditkit.fairness.pushdown import check_table
+    from auditkit.fairness.slices import find_slices
 
 __all__ = [
     "Audit",
@@ -32,6 +33,7 @@ __all__ = [
     "audit",
     "check_fairness",
     "check_table",
+    "find_slices",
     "load_data",
     "load_model",
     "open_audit",
@@ -46,6 +48,7 @@ _HOME = {
     "audit": "auditkit.api",
     "check_fairness": "auditkit.fairness.check",
     "check_table": "auditkit.fairness.pushdown",
+    "find_slices": "auditkit.fairness.slices",
     "load_data": "auditkit.api",
     "load_model": "auditkit.api",
     "open_audit": "auditkit.evidence.audit",

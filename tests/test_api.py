@@ -118,3 +118,19 @@ def test_public_names_are_those_documented():
     assert all(callable(getattr(ak, name)) for name in ak.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = ak.nothing
+
+
+def test_an_audit_finds_where_the_model_errs_most(model, tmp_path):
+    rng = np.random.default_rng(1)
+    n = 4000
+    table = pd.DataFrame({"age": rng.normal(size=n), "hours": rng.normal(size=n), "sex": rng.choice(["f", "m"], n)})
+    right = np.where(table.age + table.hours > 0, "high", "low")
+    spoiled = (table.sex == "f") & (table.hours > 1) & (rng.random(n) < 0.6)
+    table["income"] = np.where(spoiled, np.where(right == "high", "low", "high"), right)
+    meaning = {"label": "income", "positive": "high", "sensitive": ["sex"]}
+    found = ak.audit(model, {"test": table}, out=tmp_path, analyses=["fairness"], **meaning)
+    worst = found.tables["fairness/slices"].to_pylist()[0]
+    assert worst["confirmed"]
+    assert set(worst["columns"]) == {"sex", "hours"}
+    assert worst["loss_lower"] > 0.4
+    assert "fairness/slices" in found.figures

@@ -15,6 +15,7 @@ from auditkit.fairness.definitions import GAPS, RATES
 from auditkit.fairness.figures import PANELS, gap_overview, intersection_rates, rates_by_group
 from auditkit.fairness.release_view import release_section
 from auditkit.fairness.sentences import four_fifths_finding, shown, widest_finding
+from auditkit.fairness.slices.view import slice_sections
 from auditkit.fairness.standards.view import standard_sections
 from auditkit.theme import number
 
@@ -69,6 +70,9 @@ def sections(evidence: Any) -> list[Section]:
     ]
     if (companions := companions_section(rows)) is not None:
         made.append(companions)
+    accuracy = next((row.value for row in rows if row.metric == "accuracy" and not row.attribute), None)
+    if (slices := evidence.table("fairness/slices")) is not None and accuracy is not None:
+        made += slice_sections(slices, 1 - accuracy)
     standards = {name: evidence.table(f"fairness/{name}") for name in STANDARDS}
     return made + standard_sections({name: table for name, table in standards.items() if table is not None})
 

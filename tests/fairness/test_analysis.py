@@ -32,7 +32,7 @@ def split_of(name: str, role: Role, schema: Schema, sex: np.ndarray = SEX) -> Sp
 def context_of(positive: str | None = "1", sensitive: tuple[str, ...] = ("sex", "race"), **fairness: Any) -> Any:
     schema = Schema((), ("0", "1", "2"), "y", positive, sensitive)
     spec = AuditSpec(fairness=FairnessSpec(replicates=500, **fairness))
-    return SimpleNamespace(subject=SimpleNamespace(schema=schema), spec=spec)
+    return SimpleNamespace(subject=SimpleNamespace(split=lambda _: None, schema=schema), spec=spec)
 
 
 def observe(observer: FairnessObserver, rows: np.ndarray, labels: np.ndarray = LABELS) -> FairnessObserver:
