@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section
+from auditkit.fairness.counts import JOIN
 from auditkit.fairness.definitions import RATES
 from auditkit.fairness.sentences import NOT_JUDGED
 from auditkit.theme import number
@@ -50,9 +51,12 @@ def _finding(adjusted: Sequence[MetricRow]) -> str:
     names = dict.fromkeys(row.attribute for row in sure)
     if not names:
         return "No rate differs between groups beyond what chance alone would show."
-    parts = [
-        f"{name} ({', '.join(RATES[row.detail].title for row in sure if row.attribute == name)})" for name in names
-    ]
+    single = [name for name in names if JOIN not in name]
+    crossed = len(names) - len(single)
+    rates = {name: [RATES[row.detail].title for row in sure if row.attribute == name] for name in single}
+    parts = [f"{name} ({', '.join(titles)})" for name, titles in rates.items()]
+    if crossed:
+        parts.append("one intersection" if crossed == 1 else f"{crossed} intersections")
     return f"Rates differ beyond chance by {'; '.join(parts)}."
 
 
