@@ -9,6 +9,8 @@ from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
@@ -22,6 +24,8 @@ from auditkit.fairness.counts import Counts, GroupCodes, encode_groups
 from auditkit.fairness.decisions import Decisions, decide
 from auditkit.fairness.definitions import FOUR_FIFTHS
 from auditkit.fairness.ranking import auc_rows, single_groups
+from auditkit.fairness.scores.bins import ScoreCounts
+from auditkit.fairness.scores.calibration import score_rows
 from auditkit.fairness.settings import Settings
 from auditkit.fairness.standards import standards_tables
 from auditkit.fairness.table import Predictions
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from auditkit.fairness.release import ReleaseCheck
+    from auditkit.fairness.scores.thresholds import Frontier
 
 Policy = dict[str, list[Gate]]
 
@@ -55,6 +60,7 @@ class FairnessCheck:
 
     counts: rows by group, label and decision, over all attributes. where: what was checked, in words.
     release: what changed since the last release, where its decisions were given. standards: tables that were asked for.
+    score_counts: rows by group, label and score, where scores were given that are probabilities.
     """
 
     metrics: MetricRows
@@ -68,6 +74,7 @@ class FairnessCheck:
     settings: Settings
     where: str = "predictions"
     release: ReleaseCheck | None = None
+    score_counts: ScoreCounts | None = None
     standards: Mapping[str, pa.Table] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
 
@@ -130,6 +137,19 @@ class FairnessCheck:
     def disparities(self) -> pd.DataFrame:
         """The gaps by attribute, with intervals."""
         return frames.disparities(self.metrics)
+
+    def frontier(self, metric: str, threshold: float = 0.5) -> Frontier:
+        """The best accuracy for each allowed gap, with one threshold per group, over all attributes crossed.
+
+        metric: `demographic_parity_difference`, `equal_opportunity_difference` or `equalized_odds_difference`;
+        threshold: today's. Fitted on the rows of the check: hold a policy against other rows before trusting it
+        (`auditkit.fairness.scores.thresholds.evaluate`). Raises InputError where no probabilities were given.
+        """
+        if self.score_counts is None:
+            raise InputError(f"{self.where}: a frontier needs scores from 0 to 1; give them as scores=")
+        from auditkit.fairness.scores.thresholds import frontier
+
+        return frontier(self.score_counts, metric, threshold, minimum_group=self.settings.minimum_group)
 
     @cached_property
     def figures(self) -> dict[str, Any]:
@@ -237,9 +257,13 @@ def check_predictions(
     groups = encode_groups(predictions.sensitive, where)
     counts = Counts.tally(groups, decisions.truth, decisions.decision, each=predictions.rows)
     ranking: list[MetricRow] = []
+    score_counts, notes = None, list[Caveat]()
     if predictions.scores is not None:
         scores = as_numbers(predictions.scores, predictions.score_name, where)
         ranking = auc_rows(scores, decisions.truth, single_groups(groups), settings)
+        score_counts, notes = _score_counts(groups, decisions, scores, predictions.score_name)
+        if score_counts is not None:
+            ranking += score_rows(score_counts, settings)
     release = _release(predictions, groups, decisions, settings)
     gates = parse_gates(default_policy(counts.attributes) if policy is None else dict(policy), policy_name)
     conclusion = conclude({"": counts}, settings, {"": counts.missing})
@@ -247,7 +271,7 @@ def check_predictions(
     return FairnessCheck(
         metrics=MetricRows(metrics),
         conclusion=conclusion,
-        caveats=[*decisions.caveats, *conclusion.caveats],
+        caveats=[*decisions.caveats, *conclusion.caveats, *notes],
         results=judge(metrics, gates),
         policy=gates,
         counts=counts,
@@ -256,6 +280,7 @@ def check_predictions(
         settings=settings,
         where=where,
         release=release,
+        score_counts=score_counts,
         standards=standards_tables(counts, *ll144) if ll144 else {},
         info={
             "name": where,
@@ -268,6 +293,17 @@ def check_predictions(
             },
         },
     )
+
+
+def _score_counts(
+    groups: GroupCodes, decisions: Decisions, scores: npt.NDArray[np.float64], name: str
+) -> tuple[ScoreCounts | None, list[Caveat]]:
+    """The rows by score, or why scores were only ranked."""
+    try:
+        return ScoreCounts.tally(groups, decisions.truth, scores, where=name), []
+    except InputError as problem:
+        text = f"scores were ranked, but calibration within groups was not judged: {problem}"
+        return None, [Caveat("fairness", text, "fairness/calibration_error", "note")]
 
 
 def _release(
