@@ -26,7 +26,8 @@ def smallest_detectable_gap(
 
     n1, n2: rows, at least 1. rate: of both groups together, strictly between 0 and 1. critical: standard errors at
     which the test rejects, where it is not one two-sided test at `confidence` (several pairs at once).
-    Returns None where even the largest gap that the common rate allows would be missed too often.
+    Returns None where even the largest gap that the common rate allows would be missed too often, and where the smaller
+    group expects less than one success or one failure: the normal approximation has nothing to stand on there.
     Raises ValueError for arguments that are not so.
 
     >>> round(smallest_detectable_gap(200, 200, 0.3), 3), smallest_detectable_gap(5, 5, 0.1)
@@ -35,6 +36,8 @@ def smallest_detectable_gap(
     _between(rate, "the rate")
     if min(n1, n2) < 1:
         raise ValueError("a gap needs at least one row in each group")
+    if min(n1, n2) * min(rate, 1 - rate) < 1:
+        return None
     c, z = normal_quantile(confidence) if critical is None else critical, _power_quantile(power)
     signs = [_detectable(n1, n2, rate, c, z, sign) for sign in (1, -1)]
     return None if None in signs else max(gap for gap in signs if gap is not None)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from auditkit.statistics.intervals import score_interval, wilson
@@ -40,6 +40,7 @@ def test_equal_groups_are_fleiss_formula() -> None:
     assert smallest_detectable_gap(round(n), round(n), mean) == pytest.approx(0.10, abs=2e-4)
 
 
+@example(1, 23, 0.96875)
 @given(st.integers(1, 5000), st.integers(1, 5000), st.floats(0.01, 0.99))
 def test_groups_and_outcomes_may_be_swapped_and_more_rows_show_more(n1: int, n2: int, rate: float) -> None:
     gap = smallest_detectable_gap(n1, n2, rate)
