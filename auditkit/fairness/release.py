@@ -135,7 +135,16 @@ def compare(counts: PairedCounts, settings: Settings) -> ReleaseCheck:
     for row, p in zip(tested, adjusted, strict=True):
         mine = (row.attribute, row.group)
         rows.append(
-            MetricRow("fairness", "accuracy_change_p_value_adjusted", "", *mine, value=float(p), n=row.n, method=how)
+            MetricRow(
+                "fairness",
+                "accuracy_change_p_value_adjusted",
+                "",
+                *mine,
+                value=float(p),
+                confidence=settings.confidence,
+                n=row.n,
+                method=how,
+            )
         )
         if p <= 1 - settings.confidence:
             name = f"{row.group} ({row.attribute})" if row.attribute else "everybody"

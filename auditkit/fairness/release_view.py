@@ -37,12 +37,17 @@ def name_of(row: MetricRow) -> str:
     return f"{row.group} ({row.attribute})" if row.attribute else "everybody"
 
 
+def is_sure(row: MetricRow) -> bool:
+    """Whether an adjusted p-value is below what the check's confidence asks for."""
+    return row.value is not None and row.confidence is not None and row.value <= 1 - row.confidence
+
+
 def _adjusted(rows: Sequence[MetricRow]) -> dict[str, MetricRow]:
     return {name_of(row): row for row in select(rows, metric="accuracy_change_p_value_adjusted")}
 
 
 def _finding(rows: Sequence[MetricRow]) -> str:
-    sure = {name for name, row in _adjusted(rows).items() if row.value is not None and row.value <= 0.05}
+    sure = {name for name, row in _adjusted(rows).items() if is_sure(row)}
     changes = {name_of(row): row.value or 0.0 for row in select(rows, metric="accuracy_change")}
     worse = [name for name in changes if name in sure and changes[name] < 0]
     better = [name for name in changes if name in sure and changes[name] > 0]

@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 from auditkit import InputError, check_fairness
 from auditkit.cli import main
 from auditkit.fairness.release import compare_releases, mcnemar
+from auditkit.fairness.release_view import release_section
 
 
 def one(check, metric, group="", attribute=""):
@@ -126,3 +127,11 @@ def test_a_check_tells_what_changed_and_a_policy_can_speak_of_it(releases, tmp_p
     said = capsys.readouterr().out
     assert "Against the last release" in said
     assert "less accurate for" in said
+
+
+def test_the_report_reads_p_values_at_the_confidence_of_the_check(releases):
+    truth, old, new, groups = releases
+    for confidence in (0.95, 1 - 1e-12):
+        check = check_fairness(truth, new, sensitive_features=groups, previous=old, confidence=confidence)
+        told = release_section(check.rows).finding
+        assert ("less accurate for" in told) == bool(check.release.worse)
