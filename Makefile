@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OPEN ?= 1
 JOBS ?= 2
+EXTRAS ?= test
 
 .DEFAULT_GOAL := help
 
@@ -15,7 +16,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "auditkit needs Python 3.11 or newer; name one with make PYTHON=python3.12"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing auditkit into $(VENV) (a few minutes the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
 .PHONY: demo

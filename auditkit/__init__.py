@@ -21,38 +21,52 @@ if TYPE_CHECKING:
     from auditkit.api import audit, load_data, load_model, save_bundle
     from auditkit.errors import AuditError, InputError
     from auditkit.evidence.audit import Audit, open_audit
-    from auditkit.fairness.check import FairnessCheck, check_fairness
+    from auditkit.fairness.check import check_fairness
+    from auditkit.fairness.counted import check_counts
+    from auditkit.fairness.outcomes.check import check_outcomes
+    from auditkit.fairness.published import read_counts, write_counts
     from auditkit.fairness.pushdown import check_table
+    from auditkit.fairness.result import Check, FairnessCheck
     from auditkit.fairness.slices import find_slices
 
 __all__ = [
     "Audit",
     "AuditError",
+    "Check",
     "FairnessCheck",
     "InputError",
     "audit",
+    "check_counts",
     "check_fairness",
+    "check_outcomes",
     "check_table",
     "find_slices",
     "load_data",
     "load_model",
     "open_audit",
+    "read_counts",
     "save_bundle",
+    "write_counts",
 ]
 
 _HOME = {
     "Audit": "auditkit.evidence.audit",
     "AuditError": "auditkit.errors",
-    "FairnessCheck": "auditkit.fairness.check",
+    "Check": "auditkit.fairness.result",
+    "FairnessCheck": "auditkit.fairness.result",
     "InputError": "auditkit.errors",
     "audit": "auditkit.api",
+    "check_counts": "auditkit.fairness.counted",
     "check_fairness": "auditkit.fairness.check",
+    "check_outcomes": "auditkit.fairness.outcomes.check",
     "check_table": "auditkit.fairness.pushdown",
     "find_slices": "auditkit.fairness.slices",
     "load_data": "auditkit.api",
     "load_model": "auditkit.api",
     "open_audit": "auditkit.evidence.audit",
+    "read_counts": "auditkit.fairness.published",
     "save_bundle": "auditkit.api",
+    "write_counts": "auditkit.fairness.published",
 }
 
 

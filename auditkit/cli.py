@@ -104,14 +104,27 @@ def run(
 
 @app.command()
 def fairness(
-    table: Annotated[Path, typer.Argument(help="Predictions as CSV, TSV, Parquet or Arrow.")],
-    label: Annotated[str, typer.Option(help="Column of the true class.")],
-    prediction: Annotated[str, typer.Option(help="Column of the decision, or of a score with --threshold.")],
-    sensitive: Annotated[str, typer.Option(help="Columns that name groups, separated by commas.")],
+    table: Annotated[Path, typer.Argument(help="Predictions as CSV, TSV, Parquet or Arrow, or a file of counts.")],
+    label: Annotated[str | None, typer.Option(help="Column of the truth.")] = None,
+    prediction: Annotated[
+        str | None, typer.Option(help="Column of the decision, or of a score with --threshold.")
+    ] = None,
+    sensitive: Annotated[str, typer.Option(help="Columns that name groups, separated by commas.")] = "",
+    task: Annotated[str, typer.Option(help="binary, multiclass, regression or ranking.")] = "binary",
     score: Annotated[str | None, typer.Option(help="Column of the model's score.")] = None,
     positive: Annotated[str | None, typer.Option(help="The class a person gains or is flagged by.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Decide by prediction >= this number.")] = None,
+    weight: Annotated[str | None, typer.Option(help="Column that says how many people a row stands for.")] = None,
+    stratum: Annotated[str | None, typer.Option(help="Column of the stratum a row was drawn from.")] = None,
+    cluster: Annotated[str | None, typer.Option(help="Column of the cluster a row was drawn with (a patient).")] = None,
+    control: Annotated[str, typer.Option(help="Columns that may rightly explain a gap, separated by commas.")] = "",
+    features: Annotated[str, typer.Option(help="Columns the model saw, separated by commas: where is it wrong?")] = "",
+    query: Annotated[str | None, typer.Option(help="Column of what each row was ranked for.")] = None,
     previous: Annotated[str | None, typer.Option(help="Column of the last release's decisions.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Groups all others are also held against, such as sex=Male,race=White.")
+    ] = None,
+    population: Annotated[Path | None, typer.Option(help="YAML file of groups' shares of the population.")] = None,
     ll144: Annotated[
         str | None, typer.Option(help="Columns of sex and race, for the tables of NYC's Local Law 144.")
     ] = None,
@@ -121,30 +134,35 @@ def fairness(
     replicates: Annotated[int, typer.Option(help="Bootstrap replicates.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Seed of the resampling.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Keep the evidence in this folder.")] = None,
+    counts: Annotated[Path | None, typer.Option(help="Keep the counts in this file, to be checked again.")] = None,
+    suppress: Annotated[int | None, typer.Option(help="Withhold cells of fewer rows from --counts.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check a table of predictions for fairness. Needs no model and imports no torch."""
-    from auditkit.fairness.command import check_table
+    from auditkit.fairness.command import Asked, read_policy, read_population, run_check
+    from auditkit.fairness.settings import Options
 
-    code = check_table(
-        table,
-        label=label,
-        prediction=prediction,
-        sensitive=[name.strip() for name in sensitive.split(",") if name.strip()],
-        score=score,
-        positive=positive,
-        threshold=threshold,
-        previous=previous,
+    asked = Asked(
+        label, prediction, _listed(sensitive), task, score, positive, threshold, weight, stratum, cluster,
+        _listed(control), _listed(features), query, previous,
+    )  # fmt: skip
+    options = Options(
+        reference=_groups(reference),
+        population=None if population is None else read_population(population),
         ll144=_pair(ll144),
-        gates=gates,
+        policy=None if gates is None else read_policy(gates),
+        policy_name=str(gates or "policy"),
         minimum_group=minimum_group,
         confidence=confidence,
         replicates=replicates,
         seed=seed,
-        out=out,
-        as_json=as_json,
     )
+    code = run_check(table, asked, options, out=out, counts=counts, suppress=suppress, as_json=as_json)
     raise typer.Exit(code)
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @app.command()
@@ -189,6 +207,18 @@ def dashboard(
     from dashboard.serve import serve
 
     raise typer.Exit(serve(folder, port=port, address=address, open_browser=not no_open))
+
+
+def _groups(text: str | None) -> dict[str, str]:
+    """`sex=Male,race=White` as a mapping."""
+    if text is None:
+        return {}
+    parts = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not parts or any(not sign or not name.strip() or not value.strip() for name, sign, value in parts):
+        raise InputError(
+            f"--reference {text!r}: write attribute=group, separated by commas, such as sex=Male,race=White"
+        )
+    return {name.strip(): value.strip() for name, _, value in parts}
 
 
 def _pair(text: str | None) -> tuple[str, str] | None:

@@ -3,22 +3,27 @@
 A gate is judged on the interval, not on the point: it passes only when the whole interval is within the limit, fails
 only when the whole interval is beyond it, and is inconclusive when the interval straddles the limit. Groups too small
 to judge keep a gate from passing. A gate on a metric that was not measured is missing, which fails the audit.
+
+A policy of many gates would fail by chance more often than one gate does. So a gate fails only when it still does once
+all gates of the policy are judged together (Holm 1979): its p-value, that of the limit being kept, is adjusted for all
+that have one. Passing needs no adjustment, since a policy passes only when every gate does (Berger 1982, Technometrics
+24(4), 295-300).
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 
 from auditkit.errors import nearest
 from auditkit.evidence.metrics import MetricRow
 from auditkit.evidence.verdict import GateResult, Verdict
 from auditkit.spec import Gate
+from auditkit.statistics.multiplicity import holm
 from auditkit.theme import interval, number
 from auditkit.theme import limit as as_written
+from auditkit.undecided import what_would_decide
 
-POWER = 0.8
-FARTHEST = 30
-"""an interval this many times wider than the way to the limit would need a thousand times the rows"""
 _SEVERITY: dict[str, int] = {"pass": 0, "inconclusive": 1, "missing": 2, "fail": 3}
 
 
@@ -32,11 +37,11 @@ def judge(rows: Sequence[MetricRow], gates: Mapping[str, Sequence[Gate] | Gate])
     >>> judge([row], {"accuracy": Gate(at_least=0.85)})[0].verdict
     'pass'
     """
-    results: list[GateResult] = []
+    results: list[tuple[Gate, GateResult]] = []
     for name, conditions in gates.items():
         for gate in [conditions] if isinstance(conditions, Gate) else conditions:
-            results.extend(_judge_one(name, gate, rows))
-    return results
+            results.extend((gate, result) for result in _judge_one(name, gate, rows))
+    return _adjusted(results)
 
 
 def overall(results: Iterable[GateResult]) -> Verdict:
@@ -85,7 +90,7 @@ def _judge_one(name: str, gate: Gate, rows: Sequence[MetricRow]) -> list[GateRes
         if not matching:
             return [_missing(name, gate, "", f"{name!r} was not measured on split {split!r}")]
     if not gate.of:
-        return [_judge_row(name, gate, row) for row in matching]
+        return [_judge_row(name, gate, row, rows) for row in matching]
     results = []
     for wanted in gate.of:
         chosen = [row for row in matching if wanted in (row.attribute, row.group, row.detail)]
@@ -93,19 +98,31 @@ def _judge_one(name: str, gate: Gate, rows: Sequence[MetricRow]) -> list[GateRes
         if not chosen:
             known_names = {part for row in matching for part in (row.attribute, row.group, row.detail) if part}
             results.append(_missing(name, gate, wanted, f"not measured for {wanted!r}; {nearest(wanted, known_names)}"))
-        results.extend(_judge_row(name, gate, row) for row in (gaps or chosen))
+        results.extend(_judge_row(name, gate, row, rows) for row in (gaps or chosen))
     return results
 
 
-def _judge_row(name: str, gate: Gate, row: MetricRow) -> GateResult:
+def _judge_row(name: str, gate: Gate, row: MetricRow, rows: Sequence[MetricRow]) -> GateResult:
     subject = " · ".join(part for part in (row.attribute, row.group, row.detail) if part)
-    verdict, reason = _verdict_of(gate, row)
+    verdict, reason = _verdict_of(gate, row, rows)
     blocking = verdict in ("fail", "missing") or (verdict == "inconclusive" and gate.on_inconclusive == "fail")
-    numbers = (row.value, row.lower, row.upper)
-    return GateResult(name, _condition(gate, row.unit), subject, verdict, blocking, reason, *numbers, row.n, row.unit)
+    return GateResult(
+        name,
+        _condition(gate, row.unit),
+        subject,
+        verdict,
+        blocking,
+        reason,
+        row.value,
+        row.lower,
+        row.upper,
+        row.n,
+        row.unit,
+        p_value=None if verdict == "missing" else _p_value(gate, row),
+    )
 
 
-def _verdict_of(gate: Gate, row: MetricRow) -> tuple[Verdict, str]:
+def _verdict_of(gate: Gate, row: MetricRow, rows: Sequence[MetricRow]) -> tuple[Verdict, str]:
     if "p_value" in row.metric:
         return "missing", "a p-value tells how surprising a gap is, not how large; hold the gap itself to a limit"
     if row.status == "insufficient":
@@ -133,23 +150,37 @@ def _verdict_of(gate: Gate, row: MetricRow) -> tuple[Verdict, str]:
         return "inconclusive", f"{text} is within the limit {shown}, but not every group could be judged: {left_out}"
     if within:
         return "pass", f"{text} is within the limit {shown}"
-    return "inconclusive", f"{text} straddles the limit {shown}: {_what_would_decide(row, limit)}"
+    return "inconclusive", f"{text} straddles the limit {shown}: {what_would_decide(row, limit, rows)}"
 
 
-def _what_would_decide(row: MetricRow, limit: float) -> str:
-    """How many more rows would decide a gate, should the value stay: intervals shrink with the root of n.
+def _p_value(gate: Gate, row: MetricRow) -> float | None:
+    """The p-value of the limit being kept, two-sided, from the interval; 1 where the value keeps it, None without one.
 
-    Rows that just bring the interval's edge to the limit would decide only half of the time, since the next sample's
-    value falls on either side of this one's; so the way is planned for a power of 80 %.
+    The standard error is read off the side of the interval that faces the limit, of ratios on the logarithmic scale.
     """
-    if row.value is None or row.lower is None or row.upper is None or not row.n:
-        return "more rows would decide it"
-    distance = abs(row.value - limit)
-    reach = row.value - row.lower if limit < row.value else row.upper - row.value
-    normal = NormalDist()
-    planned = reach * (1 + normal.inv_cdf(POWER) / normal.inv_cdf(0.5 + (row.confidence or 0.95) / 2))
-    if distance == 0 or reach / distance > FARTHEST:
-        return "it lies so near the limit that hardly any number of rows would decide it"
-    more = max(1.0, row.n * ((planned / distance) ** 2 - 1))
-    step = 10.0 ** max(0, math.floor(math.log10(more)) - 1)
-    return f"about {math.ceil(more / step - 1e-6) * step:,.0f} more rows like these would decide it, four times in five"
+    limit = gate.at_least if gate.at_least is not None else gate.at_most
+    if row.value is None or row.lower is None or row.upper is None or limit is None:
+        return None
+    value, edge = row.value, row.upper if gate.at_least is not None else row.lower
+    if (value >= limit) if gate.at_least is not None else (value <= limit):
+        return 1.0
+    if row.unit == "ratio" and min(value, edge, limit) > 0:
+        value, edge, limit = math.log(value), math.log(edge), math.log(limit)
+    error = abs(edge - value) / NormalDist().inv_cdf(0.5 + (row.confidence or 0.95) / 2)
+    return math.erfc(abs(value - limit) / error / math.sqrt(2)) if error > 0 else 0.0
+
+
+def _adjusted(results: Sequence[tuple[Gate, GateResult]]) -> list[GateResult]:
+    """The results with p-values adjusted over the policy; a failure that does not outlast it is inconclusive."""
+    p_values = [result.p_value for _, result in results if result.p_value is not None]
+    adjusted = iter(holm(p_values).tolist()) if p_values else iter(())
+    return [_after_holm(gate, result, next(adjusted), len(p_values)) if result.p_value is not None else result
+            for gate, result in results]  # fmt: skip
+
+
+def _after_holm(gate: Gate, result: GateResult, p: float, gates: int) -> GateResult:
+    if result.verdict == "fail" and p > (1 - gate.confidence) * (1 + 1e-9):
+        why = f", but not once {gates} gates are judged together (p {result.p_value:.2g}, by Holm {p:.2g})"
+        blocking = gate.on_inconclusive == "fail"
+        result = replace(result, verdict="inconclusive", blocking=blocking, reason=result.reason + why)
+    return replace(result, p_adjusted=p)

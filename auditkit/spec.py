@@ -67,6 +67,14 @@ class FairnessSpec(Strict):
     replicates: int = Field(10_000, ge=200)
     confidence: float = Field(0.95, gt=0.5, lt=1)
     intersections: bool = True
+    weight: str | None = Field(None, description="column that says how many people a row stands for")
+    stratum: str | None = Field(None, description="column of the stratum a row was drawn from")
+    cluster: str | None = Field(None, description="column of the cluster a row was drawn with, such as a patient")
+    reference: dict[str, str] = Field(default_factory=dict, description="attribute: group all others are held against")
+    control: list[str] = Field(default_factory=list, description="columns that may rightly explain a gap")
+    population: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="attribute: {group: its share of the population}"
+    )
 
 
 class PerformanceSpec(Strict):

@@ -34,6 +34,7 @@ SCHEMA = pa.schema(
         ("reason", pa.string()),
         ("unjudged", pa.list_(pa.string())),
         ("method", pa.string()),
+        ("compares", pa.list_(pa.string())),
     ]
 )
 
@@ -44,7 +45,8 @@ class MetricRow:
 
     `attribute` names what people were grouped by (`sex`, `sex × race`), `group` the one group the row is about (empty
     for a gap between groups), `detail` what else tells rows of one metric apart (a detector, a layer, a feature).
-    `unjudged` lists groups that had to be left out of a comparison: a gate over them never passes.
+    `unjudged` lists groups that had to be left out of a comparison: a gate over them never passes. `compares` names the
+    metrics of the groups that a gap is between.
     `value`, `lower` and `upper` are null unless `status` is `ok`; `reason` then says why.
 
     >>> MetricRow("performance", "accuracy", split="test", value=0.9, lower=0.88, upper=0.92, n=1000).status
@@ -68,6 +70,7 @@ class MetricRow:
     reason: str = ""
     unjudged: tuple[str, ...] = field(default=())
     method: str = ""
+    compares: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -116,15 +119,18 @@ class Findings:
 
 def to_table(rows: Iterable[MetricRow]) -> pa.Table:
     """Metric rows as an Arrow table with the schema `SCHEMA`."""
-    records = [asdict(row) | {"unjudged": list(row.unjudged)} for row in rows]
+    records = [asdict(row) | {"unjudged": list(row.unjudged), "compares": list(row.compares)} for row in rows]
     return pa.Table.from_pylist(records, schema=SCHEMA)
 
 
 def from_table(table: pa.Table) -> list[MetricRow]:
     """The inverse of `to_table`."""
-    names = [f.name for f in fields(MetricRow)]
+    names = [f.name for f in fields(MetricRow) if f.name in table.column_names]
     records: list[dict[str, Any]] = table.select(names).to_pylist()
-    return [MetricRow(**{**record, "unjudged": tuple(record["unjudged"])}) for record in records]
+    listed = [name for name in ("unjudged", "compares") if name in names]
+    for record in records:
+        record |= {name: tuple(record[name]) for name in listed}
+    return [MetricRow(**record) for record in records]
 
 
 def select(rows: Sequence[MetricRow], **where: str | Sequence[str]) -> list[MetricRow]:

@@ -8,7 +8,10 @@ Verdict = Literal["pass", "fail", "inconclusive", "missing"]
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One gate held against one metric row. `blocking` says whether it fails the audit."""
+    """One gate held against one metric row. `blocking` says whether it fails the audit.
+
+    p_value: of the limit being kept; p_adjusted: the same by Holm over all gates of the policy.
+    """
 
     gate: str
     condition: str
@@ -21,3 +24,5 @@ class GateResult:
     upper: float | None = None
     n: int | None = None
     unit: str = ""
+    p_value: float | None = None
+    p_adjusted: float | None = None

@@ -1,8 +1,9 @@
 """What stands beside the gaps: is there any gap at all, how small a one could have been seen, and steadier rates.
 
-* `any_gap_p_value`, for selection, true positive and false positive rate of every attribute and intersection: an
+* `any_gap_p_value`, for selection rate, true and false positive rate of every attribute and intersection: an
   exact-margin permutation test that all judged groups share one rate (`auditkit.statistics.permutation`). Each rate is
   tested on the rows that it is a share of: false positive rates on the rows with a negative label, and on no others.
+  Equalized odds is one test of both error rates, in which decisions are permuted within each label.
 * `any_gap_p_value_adjusted`: the same, adjusted by Holm for all tests made here, so that one false alarm among all of
   them is as rare as the level says.
 * `smallest_detectable_gap`: the true gap in selection rate that would have been found between any two judged groups
@@ -17,24 +18,29 @@ told by the gap's own interval; these numbers are read beside it.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow
 from auditkit.fairness.counts import Counts, joined
 from auditkit.fairness.definitions import RATES, Rate
 from auditkit.fairness.inference import MAXIMUM_INTERSECTION, subsets
-from auditkit.fairness.rates import Integers, fraction_of
+from auditkit.fairness.margin import Fraction, fraction
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.multiplicity import holm
-from auditkit.statistics.permutation import MAXIMUM_ROWS, any_difference
+from auditkit.statistics.permutation import MAXIMUM_ROWS, Permuted, any_difference_of, permuted
 from auditkit.statistics.power import POWER, smallest_detectable_gap
 from auditkit.statistics.simultaneous import range_critical
 
 TESTED = ("selection_rate", "true_positive_rate", "false_positive_rate")
+ODDS = ("true_positive_rate", "false_positive_rate")
+EQUALIZED_ODDS = "equalized_odds"
+NOT_YET = "not computed"
+Effective = Mapping[tuple[str, ...], Mapping[str, Fraction]]
 DETECTED = "selection_rate"
 SHRUNKEN = pa.schema(
     [(name, pa.string()) for name in ("split", "attribute", "group", "rate")]
@@ -48,52 +54,68 @@ def companions(counts: Counts, settings: Settings, split: str = "") -> tuple[lis
     return companion_rows(counts, settings, split), shrunken_rates(counts, settings, split)
 
 
-def companion_rows(counts: Counts, settings: Settings, split: str = "") -> list[MetricRow]:
+def companion_rows(
+    counts: Counts, settings: Settings, split: str = "", effective: Effective | None = None
+) -> list[MetricRow]:
     """The p-values, raw and adjusted, and the smallest gaps that could have been found. What has no number says why.
 
     A p-value depends on its attribute's counts and the seed alone, not on which other attributes are there; adjusted
-    ones do, since they answer for all tests of these counts.
+    ones do, since they answer for all tests of these counts. effective: attributes → rate → effective counts, where
+    rows are weighted or drawn from strata or clusters; permuting such rows would not keep how they were drawn.
 
     >>> counts = Counts(("sex",), (("f",), ("m",)), np.array([[[50, 40], [10, 60]], [[80, 10], [30, 40]]]))
     >>> [(row.detail, row.value) for row in companion_rows(counts, Settings(replicates=999))][:2]
     [('selection_rate', 0.001), ('true_positive_rate', 0.001)]
     """
-    margins = _margins(counts, settings)
-    tests = [_test_row(margin, RATES[name], settings, split) for margin in margins for name in TESTED]
+    margins = _margins(counts, settings, effective)
+    tests = [test for margin in margins for test in _tests(margin, settings, split)]
     detectable = [_detectable_row(margin, RATES[DETECTED], settings, split) for margin in margins]
     return [*tests, *_adjusted(tests), *detectable]
 
 
-def shrunken_rates(counts: Counts, settings: Settings, split: str = "") -> pa.Table:
+@dataclass(frozen=True)
+class _Margin:
+    counts: Counts
+    effective: Mapping[str, Fraction] | None
+
+    def fraction(self, rate: Rate) -> Fraction:
+        return fraction(self.counts, rate) if self.effective is None else self.effective[rate.name]
+
+
+def shrunken_rates(counts: Counts, settings: Settings, split: str = "", effective: Effective | None = None) -> pa.Table:
     """Every group's rates, raw and shrunken, with the interval of the shrunken one: a table of schema `SHRUNKEN`.
 
     A rate over no rows is null. Attributes crossed into too many groups to compare are not in it.
     """
     records = [
         record
-        for margin in _margins(counts, settings)
-        if len(margin.groups) <= MAXIMUM_INTERSECTION
+        for margin in _margins(counts, settings, effective)
+        if len(margin.counts.groups) <= MAXIMUM_INTERSECTION
         for rate in RATES.values()
         for record in _shrunken_records(margin, rate, settings, split)
     ]
     return pa.Table.from_pylist(records, schema=SHRUNKEN)
 
 
-def _margins(counts: Counts, settings: Settings) -> list[Counts]:
-    return [counts.margin(attributes) for attributes in subsets(counts.attributes, settings.intersections)]
+def _margins(counts: Counts, settings: Settings, effective: Effective | None) -> list[_Margin]:
+    return [
+        _Margin(counts.margin(attributes), effective.get(attributes) if effective else None)
+        for attributes in subsets(counts.attributes, settings.intersections)
+    ]
 
 
-def _judged(counts: Counts, rate: Rate, settings: Settings) -> tuple[list[str], Integers, Integers]:
+def _judged(margin: _Margin, rate: Rate, settings: Settings) -> tuple[list[str], npt.NDArray, npt.NDArray]:
     """The names, successes and rows of the groups with rows enough."""
-    successes, n = fraction_of(counts.cells, rate)
-    places = np.flatnonzero(n >= max(1, settings.minimum_group))
-    return [counts.names[place] for place in places], successes[places], n[places]
+    found = margin.fraction(rate)
+    places = np.flatnonzero(found.judged(settings.minimum_group))
+    return [margin.counts.names[place] for place in places], found.successes[places], found.n[places]
 
 
-def _row(metric: str, counts: Counts, rate: Rate, settings: Settings, split: str) -> MetricRow:
-    """A row that says why there is no number, or `not computed`."""
-    names, _, n = _judged(counts, rate, settings)
-    reason = "not computed"
+def _row(metric: str, margin: _Margin, rate: Rate, settings: Settings, split: str) -> MetricRow:
+    """A row that says why there is no number, or `NOT_YET`."""
+    counts = margin.counts
+    names, _, n = _judged(margin, rate, settings)
+    reason = NOT_YET
     if len(names) < 2:
         able = f"only {names[0]!r} has" if names else "no group has"
         rows = f"{max(1, settings.minimum_group)} {rate.among}"
@@ -113,23 +135,57 @@ def _row(metric: str, counts: Counts, rate: Rate, settings: Settings, split: str
     )
 
 
-def _test_row(counts: Counts, rate: Rate, settings: Settings, split: str) -> MetricRow:
-    row = _row("any_gap_p_value", counts, rate, settings, split)
-    if row.reason != "not computed":
+def _tests(margin: _Margin, settings: Settings, split: str) -> Iterator[MetricRow]:
+    """A test for each rate, and for equalized odds one of both error rates together: decisions are permuted among rows
+    of the same label."""
+    rows = {name: _permutable(margin, _row("any_gap_p_value", margin, RATES[name], settings, split)) for name in TESTED}
+    judged = {name: _judged(margin, RATES[name], settings) for name, row in rows.items() if row.reason == NOT_YET}
+    drawn = {
+        name: permuted(successes, n, _stream(rows[name], settings), settings.replicates)
+        for name, (_, successes, n) in judged.items()
+    }
+    for name, row in rows.items():
+        names = judged[name][0] if name in judged else []
+        parts = [drawn[name]] if name in drawn else []
+        yield _tested(row, parts, names, f"{len(names)} groups", settings)
+    odds = [rows[name] for name in ODDS]
+    without = next((row for row in odds if row.reason != NOT_YET), odds[0])
+    unjudged = tuple(dict.fromkeys(name for row in odds for name in row.unjudged))
+    both = replace(without, detail=EQUALIZED_ODDS, n=sum(row.n or 0 for row in odds), unjudged=unjudged)
+    names = [f"{name}, {RATES[rate].title}" for rate in ODDS if rate in judged for name in judged[rate][0]]
+    parts = [drawn[name] for name in ODDS] if both.reason == NOT_YET else []
+    yield _tested(both, parts, names, f"{len(names) // 2} groups within labels", settings)
+
+
+def _permutable(margin: _Margin, row: MetricRow) -> MetricRow:
+    """The row, or why permuting its rows is no test."""
+    if row.reason != NOT_YET:
         return row
-    names, successes, n = _judged(counts, rate, settings)
-    if n.sum() >= MAXIMUM_ROWS:
+    if margin.effective is not None:
+        reason = "permuting rows that are weighted or drawn from strata or clusters would not keep how they were drawn"
+        return replace(row, status="not applicable", reason=reason)
+    if (row.n or 0) >= MAXIMUM_ROWS:
         reason = f"the permutation test takes fewer than {MAXIMUM_ROWS:,} rows"
         return replace(row, status="not applicable", reason=reason)
-    rng = np.random.default_rng([*settings.seed, zlib.crc32(f"{row.attribute}/{rate.name}".encode())])
-    test = any_difference(successes, n, rng, settings.replicates)
+    return row
+
+
+def _stream(row: MetricRow, settings: Settings) -> np.random.Generator:
+    return np.random.default_rng([*settings.seed, zlib.crc32(f"{row.attribute}/{row.detail}".encode())])
+
+
+def _tested(row: MetricRow, parts: list[Permuted], names: list[str], of: str, settings: Settings) -> MetricRow:
+    """The row with its p-value; as it is where there is nothing to test."""
+    if not parts:
+        return row
+    test = any_difference_of(parts)
     method = (
-        f"exact-margin permutation of {len(names)} groups, largest |z| {test.statistic:.2f} ({names[test.largest]}), "
+        f"exact-margin permutation of {of}, largest |z| {test.statistic:.2f} ({names[test.largest]}), "
         f"{test.tables:,} tables"
     )
     if test.at_floor:
         method += ", none as extreme: the smallest p-value that many tables can give"
-    return replace(row, value=test.p_value, status="ok", reason="", method=method)
+    return replace(row, value=test.p_value, status="ok", reason="", confidence=settings.confidence, method=method)
 
 
 def _adjusted(tests: list[MetricRow]) -> Iterator[MetricRow]:
@@ -144,11 +200,11 @@ def _adjusted(tests: list[MetricRow]) -> Iterator[MetricRow]:
             yield replace(renamed, value=next(adjusted), method=f"Holm over {made} {'test' if made == 1 else 'tests'}")
 
 
-def _detectable_row(counts: Counts, rate: Rate, settings: Settings, split: str) -> MetricRow:
-    row = replace(_row("smallest_detectable_gap", counts, rate, settings, split), unit="points", better="lower")
-    if row.reason != "not computed":
+def _detectable_row(margin: _Margin, rate: Rate, settings: Settings, split: str) -> MetricRow:
+    row = replace(_row("smallest_detectable_gap", margin, rate, settings, split), unit="points", better="lower")
+    if row.reason != NOT_YET:
         return row
-    names, successes, n = _judged(counts, rate, settings)
+    names, successes, n = _judged(margin, rate, settings)
     share = float(successes.sum() / n.sum())
     if share in (0.0, 1.0):
         same = "no judged row is" if share == 0 else "every judged row is"
@@ -167,15 +223,16 @@ def _detectable_row(counts: Counts, rate: Rate, settings: Settings, split: str) 
     return replace(row, value=gap, status="ok", reason="", confidence=settings.confidence, method=method)
 
 
-def _shrunken_records(counts: Counts, rate: Rate, settings: Settings, split: str) -> Iterator[dict[str, object]]:
+def _shrunken_records(margin: _Margin, rate: Rate, settings: Settings, split: str) -> Iterator[dict[str, object]]:
     """A record per group; all values are null for a group without rows."""
     from auditkit.statistics.shrinkage import shrink  # brings scipy.special, which a verdict needs not wait for
 
-    successes, n = fraction_of(counts.cells, rate)
+    fractions = margin.fraction(rate)
+    successes, n = fractions.successes, fractions.n
     found = shrink(successes, n, settings.confidence) if n.any() else None
-    same = {"split": split, "attribute": joined(counts.attributes), "rate": rate.name}
-    for place, group in enumerate(counts.names):
-        record: dict[str, object] = {**same, "group": group, "n": int(n[place])}
+    same = {"split": split, "attribute": joined(margin.counts.attributes), "rate": rate.name}
+    for place, group in enumerate(margin.counts.names):
+        record: dict[str, object] = {**same, "group": group, "n": int(fractions.rows[place])}
         if found is not None and n[place]:
             record["raw"] = float(successes[place] / n[place])
             record["shrunken"] = float(found.rate[place])

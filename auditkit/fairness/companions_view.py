@@ -13,7 +13,9 @@ from auditkit.fairness.definitions import RATES
 from auditkit.fairness.sentences import NOT_JUDGED
 from auditkit.theme import number
 
-LEVEL = 0.05
+
+def _title(detail: str) -> str:
+    return RATES[detail].title if detail in RATES else "equalized odds"
 
 
 def companions_section(rows: Sequence[MetricRow]) -> Section | None:
@@ -26,7 +28,7 @@ def companions_section(rows: Sequence[MetricRow]) -> Section | None:
     records = [
         {
             "by": row.attribute,
-            "rate": RATES[row.detail].title,
+            "rate": _title(row.detail),
             "p": _probability(row),
             "p, all tests together": _probability(adjusted.get((row.attribute, row.detail))),
             "smallest selection gap it could have shown": _gap(smallest.get(row.attribute)),
@@ -47,13 +49,13 @@ def companions_section(rows: Sequence[MetricRow]) -> Section | None:
 
 
 def _finding(adjusted: Sequence[MetricRow]) -> str:
-    sure = [row for row in adjusted if row.value is not None and row.value <= LEVEL]
+    sure = [row for row in adjusted if row.value is not None and row.value <= 1 - (row.confidence or 0.95) + 1e-12]
     names = dict.fromkeys(row.attribute for row in sure)
     if not names:
         return "No rate differs between groups beyond what chance alone would show."
     single = [name for name in names if JOIN not in name]
     crossed = len(names) - len(single)
-    rates = {name: [RATES[row.detail].title for row in sure if row.attribute == name] for name in single}
+    rates = {name: [_title(row.detail) for row in sure if row.attribute == name] for name in single}
     parts = [f"{name} ({', '.join(titles)})" for name, titles in rates.items()]
     if crossed:
         parts.append("one intersection" if crossed == 1 else f"{crossed} intersections")

@@ -10,17 +10,20 @@ from functools import cached_property
 import pyarrow as pa
 
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow, to_table
-from auditkit.fairness.companions import companion_rows, shrunken_rates
+from auditkit.fairness.companions import Effective, companion_rows, shrunken_rates
 from auditkit.fairness.counts import JOIN, MISSING, Counts
 from auditkit.fairness.definitions import RATES
+from auditkit.fairness.draws import Design
 from auditkit.fairness.inference import Inference, infer
+from auditkit.fairness.sensitivity.errors import sensitivity_table
 from auditkit.fairness.settings import Settings
 from auditkit.fairness.spelling import spelling_caveats
 from auditkit.fairness.standards import standards_tables
+from auditkit.statistics.multiplicity import benjamini_hochberg
 
 _PAIRS = pa.schema(
     [(name, pa.string()) for name in ("split", "attribute", "metric", "first", "second")]
-    + [(name, pa.float64()) for name in ("difference", "lower", "upper")]
+    + [(name, pa.float64()) for name in ("difference", "lower", "upper", "p_value", "q_value")]
 )
 _NAMED = 8
 
@@ -38,8 +41,13 @@ class Conclusion:
     def metrics(self) -> list[MetricRow]:
         """All rows: rates of every split first, then what is derived from the same counts, gaps, and companions."""
         parts = self.inferred.values()
-        rows = [row for kind in ("rates", "derived", "gaps") for part in parts for row in getattr(part, kind)]
-        return rows + companion_rows(self.counts[self.judged], self.settings, self.judged)
+        kinds = ("rates", "derived", "gaps", "against")
+        rows = [row for kind in kinds for part in parts for row in getattr(part, kind)]
+        return rows + companion_rows(self.counts[self.judged], self.settings, self.judged, self._effective)
+
+    @property
+    def _effective(self) -> Effective:
+        return self.inferred[self.judged].effective
 
     @property
     def judged(self) -> str:
@@ -49,7 +57,8 @@ class Conclusion:
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
         """`counts` (group × cell), `rates` (with the numerator of each), `gaps`, `pairs` (signed differences); of the
-        split that is judged `shrunken` (rates that borrow strength) and `four_fifths`."""
+        split that is judged `shrunken` (rates that borrow strength), `sensitivity` (to wrong labels and groups) and
+        `four_fifths`."""
         parts = self.inferred.values()
         counts = [table.table(split) for split, part in self.inferred.items() for table in part.counts]
         rates = to_table([row for part in parts for row in part.rates])
@@ -59,9 +68,10 @@ class Conclusion:
             "counts": pa.concat_tables(counts),
             "rates": rates.append_column("numerator", numerators).drop_columns(["analysis", "detail", "unjudged"]),
             "gaps": gaps.drop_columns(["analysis", "group"]),
-            "pairs": pa.Table.from_pylist([pair for part in parts for pair in part.pairs], schema=_PAIRS),
-            "shrunken": shrunken_rates(self.counts[self.judged], self.settings, self.judged),
-            **standards_tables(self.counts[self.judged]),
+            "pairs": _pairs([pair for part in parts for pair in part.pairs]),
+            "sensitivity": sensitivity_table(self.counts[self.judged], self.settings, self.judged),
+            "shrunken": shrunken_rates(self.counts[self.judged], self.settings, self.judged, self._effective),
+            **({} if self._effective else standards_tables(self.counts[self.judged])),
         }
 
     def findings(self) -> Findings:
@@ -70,25 +80,52 @@ class Conclusion:
 
 
 def conclude(
-    counts: Mapping[str, Counts], settings: Settings, missing: Mapping[str, Mapping[str, int]] | None = None
+    counts: Mapping[str, Counts],
+    settings: Settings,
+    missing: Mapping[str, Mapping[str, int]] | None = None,
+    designs: Mapping[str, Design] | None = None,
 ) -> Conclusion:
     """Conclude from the counts of each split (name → counts; the name is empty where there are no splits).
 
-    missing: split → attribute → rows without a value.
+    missing: split → attribute → rows without a value. designs: split → how its rows were drawn, where not one by one.
     """
-    inferred = {split: infer(table, settings, split) for split, table in counts.items()}
-    caveats: list[Caveat] = []
-    for split, part in inferred.items():
-        caveats += _missing_values(split, counts[split].rows, (missing or {}).get(split, {}))
-        caveats += [replace(caveat, text=_of(split) + caveat.text) for caveat in _spellings(counts[split])]
-        caveats += _unjudged_groups(split, part)
-        caveats += _unjudged_rates(split, part)
-        caveats += [
-            Caveat("fairness", f"{_of(split)}{name} has too many groups to be compared and was left out", name)
-            for name in part.left_out
-        ]
-    caveats = [replace(caveat, level="note") if _of_training(caveat) else caveat for caveat in caveats]
+    inferred = {split: infer(table, settings, split, (designs or {}).get(split)) for split, table in counts.items()}
+    caveats = [
+        caveat
+        for split, part in inferred.items()
+        for caveat in caveats_of(counts[split], part, (missing or {}).get(split, {}), split)
+    ]
     return Conclusion(counts, inferred, settings, caveats)
+
+
+def caveats_of(
+    counts: Counts, part: Inference, missing: Mapping[str, int], split: str = "", withheld: Sequence[Caveat] = ()
+) -> list[Caveat]:
+    """What to read before trusting what was inferred from the counts of a split.
+
+    missing: attribute → rows without a value. withheld: what was not published of these counts.
+    """
+    caveats = _missing_values(split, counts.rows, missing)
+    caveats += [replace(caveat, text=_of(split) + caveat.text) for caveat in _spellings(counts)]
+    caveats += [*withheld, *_unjudged_groups(split, part), *_unjudged_rates(split, part)]
+    caveats += [
+        Caveat("fairness", f"{_of(split)}{name} has too many groups to be compared and was left out", name)
+        for name in part.left_out
+    ]
+    if part.effective:
+        text = (
+            "rows are weighted or drawn from strata or clusters: tests that count rows (those beside four-fifths, "
+            "permutations) were left out"
+        )
+        caveats.append(Caveat("fairness", _of(split) + text, "fairness", "note"))
+    return [replace(caveat, level="note") if _of_training(caveat) else caveat for caveat in caveats]
+
+
+def _pairs(records: Sequence[dict[str, object]]) -> pa.Table:
+    """The pairs, for exploring: their p-values also adjusted for how many there are (Benjamini-Hochberg)."""
+    adjusted = benjamini_hochberg([float(str(record["p_value"])) for record in records]).tolist() if records else []
+    listed = [{**record, "q_value": q} for record, q in zip(records, adjusted, strict=True)]
+    return pa.Table.from_pylist(listed, schema=_PAIRS)
 
 
 def _of_training(caveat: Caveat) -> bool:
@@ -100,7 +137,8 @@ def _of(split: str) -> str:
     return f"split {split}: " if split else ""
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
@@ -130,7 +168,7 @@ def _unjudged_groups(split: str, part: Inference) -> list[Caveat]:
     for attribute, rows in every.items():
         small = [row for row in rows if row.status != "ok"]
         if small:
-            names = _listed([f"{row.group} ({row.n})" for row in sorted(small, key=lambda row: -(row.n or 0))])
+            names = listed([f"{row.group} ({row.n})" for row in sorted(small, key=lambda row: -(row.n or 0))])
             are = "is" if len(small) == 1 else "are"
             text = f"{len(small)} of {len(rows)} groups of {attribute} {are} too small to be judged: {names}"
             caveats.append(Caveat("fairness", _of(split) + text, attribute))

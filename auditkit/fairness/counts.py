@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Self
 
 import numpy as np
@@ -25,6 +26,7 @@ MAXIMUM_GROUPS = 100
 SMALL = 2**20
 
 Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 Group = tuple[str, ...]
 
 
@@ -121,12 +123,37 @@ def _occurring(codes: Sequence[Integers], sizes: Sequence[int]) -> tuple[list[tu
 
 
 @dataclass(frozen=True)
+class Weights:
+    """What the rows of every cell weigh: sums of their weights and of the squares, float64 [groups, label, decision].
+
+    A weight is a sampling weight: a row of weight 2 stands for two people, but is one observation.
+    """
+
+    total: Floats
+    squares: Floats
+
+    def added(self, places: Integers, groups: int) -> Weights:
+        """The sums over groups that have the same place, of which there are `groups`."""
+        return Weights(_added(self.total, places, groups), _added(self.squares, places, groups))
+
+
+def _added(cells: npt.NDArray, places: Integers, groups: int) -> npt.NDArray:
+    found = np.zeros((groups, *cells.shape[1:]), dtype=cells.dtype)
+    np.add.at(found, places, cells)
+    return found
+
+
+@dataclass(frozen=True)
 class Counts:
-    """Rows by group, label and decision. cells: int64 [groups, label, decision], label and decision 1 = positive."""
+    """Rows by group, label and decision. cells: int64 [groups, label, decision], label and decision 1 = positive.
+
+    weights: what these rows weigh, where they were weighted.
+    """
 
     attributes: tuple[str, ...]
     groups: tuple[Group, ...]
     cells: Integers
+    weights: Weights | None = None
 
     @classmethod
     def tally(
@@ -136,19 +163,27 @@ class Counts:
         decision: npt.NDArray[np.bool_],
         rows: Integers | None = None,
         each: Integers | None = None,
+        weights: Weights | Floats | None = None,
     ) -> Self:
         """Count rows. truth, decision: bool [n]; rows: int64 [n], their places in `groups.codes` (all, in order).
 
-        each: int64 [n], how many rows a record stands for; one each where None.
+        each: int64 [n], how many rows a record stands for; one each where None. weights: float64 [n], of every row, or
+        the sums of weights and squares over the rows of every record, float64 [n] each; None where all weigh the same.
         """
         codes = groups.codes if rows is None else groups.codes[rows]
         flat = codes * 4 + np.asarray(truth, dtype=np.int64) * 2 + np.asarray(decision, dtype=np.int64)
-        cells = np.zeros(4 * len(groups.groups), dtype=np.int64)
+        size = 4 * len(groups.groups)
+        cells = np.zeros(size, dtype=np.int64)
         if each is None:
-            cells += np.bincount(flat, minlength=len(cells))
+            cells += np.bincount(flat, minlength=size)
         else:
             np.add.at(cells, flat, each)
-        return cls(groups.attributes, groups.groups, cells.reshape(-1, 2, 2))
+        sums = None
+        if weights is not None:
+            one, squared = (weights.total, weights.squares) if isinstance(weights, Weights) else (weights, weights**2)
+            total, squares = (np.bincount(flat, part, minlength=size).reshape(-1, 2, 2) for part in (one, squared))
+            sums = Weights(total.astype(np.float64), squares.astype(np.float64))
+        return cls(groups.attributes, groups.groups, cells.reshape(-1, 2, 2), sums)
 
     @property
     def missing(self) -> dict[str, int]:
@@ -157,6 +192,11 @@ class Counts:
         rows = {name: sum(int(c.sum()) for g, c in zip(part.groups, part.cells, strict=True) if g == (MISSING,))
                 for name, part in found.items()}  # fmt: skip
         return {name: count for name, count in rows.items() if count}
+
+    @property
+    def totals(self) -> npt.NDArray:
+        """What the rows of every cell weigh together: how many they are where they have no weights."""
+        return self.cells if self.weights is None else self.weights.total
 
     @property
     def names(self) -> list[str]:
@@ -172,18 +212,43 @@ class Counts:
         """The counts of both together; groups are those that occur in either, in sorted order."""
         if self.attributes != other.attributes:
             raise ValueError(f"counts over {self.attributes} and {other.attributes} cannot be added")
+        if (self.weights is None) != (other.weights is None):
+            raise ValueError("counts with weights and counts without cannot be added")
         groups = tuple(sorted({*self.groups, *other.groups}))
-        cells = np.zeros((len(groups), 2, 2), dtype=np.int64)
-        for part in (self, other):
-            np.add.at(cells, [groups.index(group) for group in part.groups], part.cells)
-        return Counts(self.attributes, groups, cells)
+        places = np.array([groups.index(group) for group in (*self.groups, *other.groups)], dtype=np.int64)
+        both = np.concatenate([self.cells, other.cells])
+        weights = None
+        if self.weights is not None and other.weights is not None:
+            pairs = zip((self.weights.total, self.weights.squares), (other.weights.total, other.weights.squares),
+                        strict=True)  # fmt: skip
+            weights = Weights(*(np.concatenate(pair) for pair in pairs)).added(places, len(groups))
+        return Counts(self.attributes, groups, _added(both, places, len(groups)), weights)
 
     def margin(self, attributes: Sequence[str]) -> Counts:
         """The counts over some of the attributes, or over none: then one group `()` of everybody."""
         groups, places = self.places(attributes)
-        cells = np.zeros((len(groups), 2, 2), dtype=np.int64)
-        np.add.at(cells, places, self.cells)
-        return Counts(tuple(attributes), groups, cells)
+        weights = None if self.weights is None else self.weights.added(places, len(groups))
+        return Counts(tuple(attributes), groups, _added(self.cells, places, len(groups)), weights)
+
+    def completed(self, most: int) -> Counts:
+        """The same with every combination of the attributes' values, those that nobody belongs to having no rows.
+
+        Where there would be more than `most` groups, only those that occur stay.
+        """
+        values = [sorted({group[at] for group in self.groups}) for at in range(len(self.attributes))]
+        possible = math.prod(len(each) for each in values)
+        if possible == len(self.groups) or possible > most:
+            return self
+        groups = tuple(product(*values))
+        places = np.array([groups.index(group) for group in self.groups], dtype=np.int64)
+        weights = None if self.weights is None else self.weights.added(places, len(groups))
+        return Counts(self.attributes, groups, _added(self.cells, places, len(groups)), weights)
+
+    @property
+    def nobody(self) -> int:
+        """How many combinations of the attributes' values nobody belongs to, and are not among the groups."""
+        values = [len({group[at] for group in self.groups}) for at in range(len(self.attributes))]
+        return math.prod(values) - len(self.groups)
 
     def places(self, attributes: Sequence[str]) -> tuple[tuple[Group, ...], Integers]:
         """The groups over some of the attributes, sorted, and the place among them of each of the groups here."""
@@ -200,4 +265,8 @@ class Counts:
         tn, fp, fn, tp = self.cells.reshape(-1, 4).T.tolist()
         same = {"split": [split] * len(tn), "attribute": [joined(self.attributes)] * len(tn), "group": self.names}
         n = self.cells.sum(axis=(1, 2)).tolist()
-        return pa.table({**same, "n": n, "tn": tn, "fp": fp, "fn": fn, "tp": tp})
+        table = pa.table({**same, "n": n, "tn": tn, "fp": fp, "fn": fn, "tp": tp})
+        if self.weights is not None:
+            for name, weight in zip(("tn", "fp", "fn", "tp"), self.weights.total.reshape(-1, 4).T, strict=True):
+                table = table.append_column(f"weight_{name}", pa.array(weight))
+        return table

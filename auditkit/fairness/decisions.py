@@ -69,6 +69,7 @@ def decide(
     positive: str | None = None,
     *,
     threshold: float | None = None,
+    each: npt.NDArray[np.int64] | None = None,
     where: str = "predictions",
     label_name: str = "y_true",
     prediction_name: str = "y_pred",
@@ -76,7 +77,8 @@ def decide(
     """Check labels and predictions and say which are positive.
 
     labels, predictions: Arrow arrays of equal length. Predictions hold class labels, or 0 and 1 where the labels have
-    other names; with a threshold, numbers that are positive decisions from it upwards.
+    other names; with a threshold, numbers that are positive decisions from it upwards. each: int64 [n], how many rows a
+    record stands for, where rows were counted at their source.
 
     Raises InputError for no rows, unequal lengths, missing values, a single class, an unknown or undecidable positive
     class, and predictions that are no labels.
@@ -105,7 +107,7 @@ def decide(
         caveats = [_caveat(f"a decision is positive where {prediction_name} is at least {threshold:g}", "note")]
     else:
         decided, options = encode_labels(predictions, prediction_name, where)
-        decision, caveats = _decision(decided, options, chosen, classes, where, label_name, prediction_name)
+        decision, caveats = _decision(decided, options, chosen, classes, where, label_name, prediction_name, each)
     if decision.all() or not decision.any():
         every = "every" if decision.all() else "no"
         caveats.append(_caveat(f"{every} decision in {prediction_name} is positive: all groups are selected alike"))
@@ -120,6 +122,7 @@ def _decision(
     where: str,
     label_name: str,
     prediction_name: str,
+    each: npt.NDArray[np.int64] | None,
 ) -> tuple[npt.NDArray[np.bool_], list[Caveat]]:
     strange = [value for value in options if value not in classes]
     shown = ", ".join(repr(value) for value in strange[:5]) + (" …" if len(strange) > 5 else "")
@@ -136,15 +139,16 @@ def _decision(
         )
     caveats = []
     if strange:
-        rows = int(np.isin(codes, [options.index(value) for value in strange]).sum())
-        if 2 * rows > len(codes):
+        counted = np.ones(len(codes), dtype=np.int64) if each is None else each
+        rows, total = int(counted[np.isin(codes, [options.index(value) for value in strange])].sum()), counted.sum()
+        if 2 * rows > total:
             raise InputError(
-                f"{where}: {rows:,} of {len(codes):,} values of {prediction_name} ({shown}) are no class of "
+                f"{where}: {rows:,} of {total:,} values of {prediction_name} ({shown}) are no class of "
                 f"{label_name}; name the column of decisions, or, if it is a score, give the threshold from which the "
                 "decision is positive (--threshold)"
             )
         text = (
-            f"{rows:,} of {len(codes):,} values of {prediction_name} ({shown}) are no class of {label_name}; they were "
+            f"{rows:,} of {total:,} values of {prediction_name} ({shown}) are no class of {label_name}; they were "
             f"counted as decisions other than {positive!r}"
         )
         caveats.append(_caveat(text))

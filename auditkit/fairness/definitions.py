@@ -113,4 +113,36 @@ def _gaps() -> dict[str, Gap]:
 
 
 GAPS: dict[str, Gap] = _gaps()
+
+Other = Literal["overall", "reference"]
+OTHERS: dict[Other, str] = {"overall": "everybody", "reference": "the reference group"}
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far the farthest group's rate is from that of everybody, or of a reference group."""
+
+    gap: Gap
+    other: Other
+
+    @property
+    def name(self) -> str:
+        """The gap's name and what groups are held against, as fairlearn says it."""
+        return f"{self.gap.name}_to_{self.other}"
+
+    @property
+    def title(self) -> str:
+        """The name in words."""
+        return f"{self.gap.title} to {OTHERS[self.other]}"
+
+
+DISTANCES: dict[str, Distance] = {
+    distance.name: distance
+    for other in OTHERS
+    for distance in (Distance(gap, other) for gap in GAPS.values() if gap.name != "four_fifths")
+}
+EXTREMES: dict[str, tuple[Rate, Literal["min", "max"]]] = {
+    f"{rate.name}_group_{end}": (rate, end) for rate in RATES.values() for end in ("min", "max")
+}
+"""the lowest and the highest rate of any group, named as fairlearn's derived metrics are"""
 FOUR_FIFTHS = 0.8

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.evidence.metrics import Better, MetricRow
-from auditkit.fairness.counts import Counts, joined
-from auditkit.fairness.rates import Integers
+from auditkit.fairness.counts import joined
+from auditkit.fairness.margin import Margin
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.resampling import percentile_interval
 
@@ -80,15 +80,16 @@ def derived_values(cells: npt.NDArray, metric: Derived) -> Floats:
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
 
 
-def derived_rows(counts: Counts, resamples: Integers, settings: Settings, split: str = "") -> Iterator[MetricRow]:
-    """A metric row for each group and derived metric. resamples: [groups, label, decision, replicates]."""
+def derived_rows(margin: Margin, settings: Settings, split: str = "") -> Iterator[MetricRow]:
+    """A metric row for each group and derived metric."""
+    counts, resamples = margin.counts, margin.resamples
     sums = {
         POSITIVE: counts.cells[:, 1].sum(axis=1),
         NEGATIVE: counts.cells[:, 0].sum(axis=1),
         ERRORS: counts.cells[:, 0, 1],
     }
     for metric in DERIVED.values():
-        values = derived_values(counts.cells, metric)
+        values = derived_values(counts.totals, metric)
         reasons = [_reason(metric, {of: int(sums[of][at]) for of in metric.rests_on}, settings, values[at])
                    for at in range(len(values))]  # fmt: skip
         judged = np.array([not reason for reason in reasons])

@@ -12,6 +12,7 @@ from auditkit import theme
 from auditkit.evidence.metrics import MetricRow
 from auditkit.fairness.counts import JOIN
 from auditkit.fairness.definitions import FOUR_FIFTHS, GAPS, RATES
+from auditkit.fairness.many import MOST_LINES, lines_of
 from auditkit.fairness.sentences import NOT_JUDGED
 
 PANELS = ("selection_rate", "true_positive_rate", "false_positive_rate", "false_negative_rate", "precision", "accuracy")
@@ -41,13 +42,21 @@ def _bars(rows: Sequence[MetricRow], factor: float = 1.0, colour: str = "") -> d
     }
 
 
-def rates_by_group(rows: Sequence[MetricRow], overall: Mapping[str, MetricRow], sizes: Mapping[str, int]) -> go.Figure:
+def rates_by_group(
+    rows: Sequence[MetricRow],
+    overall: Mapping[str, MetricRow],
+    sizes: Mapping[str, int | None],
+    before: Sequence[MetricRow] = (),
+) -> go.Figure:
     """One panel per rate, one line per group: a dot on its interval, the overall rate as a dotted line.
 
-    rows: the rates of one attribute. overall: metric → the row of everybody. sizes: group → rows.
+    rows: the rates of one attribute. overall: metric → the row of everybody. sizes: group → rows. Of many groups those
+    with the lowest and the highest selection rates are drawn, and above them a strip with a mark for every group.
+    before: rates to compare with, drawn hollow.
     """
-    groups = list(sizes)
-    deep, panel = -(-len(PANELS) // _COLUMNS), 24 + 30 * len(groups)
+    selection = {row.group: row.value for row in rows if row.metric == "selection_rate"}
+    lines = lines_of({group: selection.get(group) for group in sizes})
+    deep, panel = -(-len(PANELS) // _COLUMNS), 24 + 30 * lines.deep
     figure = make_subplots(
         rows=deep,
         cols=_COLUMNS,
@@ -56,16 +65,31 @@ def rates_by_group(rows: Sequence[MetricRow], overall: Mapping[str, MetricRow], 
         horizontal_spacing=0.04,
         vertical_spacing=_BETWEEN / (deep * panel + (deep - 1) * _BETWEEN),
     )
+    shapes = []
     for place, metric in enumerate(PANELS):
         at = {"row": place // _COLUMNS + 1, "col": place % _COLUMNS + 1}
         mine = {row.group: row for row in rows if row.metric == metric}
-        shown = [mine[group] for group in groups if group in mine and mine[group].status == "ok"]
+        every = [row for row in mine.values() if row.status == "ok"]
+        shown = [row for row in every if row.group in lines.place]
+        if lines.between:
+            _strip(figure, every, at)
+        old = [row for row in before if row.metric == metric and row.status == "ok" and row.group in lines.place]
+        figure.add_scatter(
+            x=[row.value for row in old],
+            y=[lines.place[row.group] for row in old],
+            mode="markers",
+            marker={"size": 9, "symbol": "circle-open", "color": _NEUTRAL, "line": {"width": 1.5}},
+            customdata=[f"before: {_told(row)}" for row in old],
+            hovertemplate="%{customdata}<extra></extra>",
+            showlegend=False,
+            **at,
+        )
         figure.add_scatter(
             x=[row.value for row in shown],
-            y=[groups.index(row.group) for row in shown],
+            y=[lines.place[row.group] for row in shown],
             error_x=_bars(shown, colour=_NEUTRAL),
             mode="markers",
-            marker={"size": 9, "color": [theme.colour_of(row.group, groups) for row in shown]},
+            marker={"size": 9, "color": [_colour(row.group, list(sizes)) for row in shown]},
             customdata=[_told(row) for row in shown],
             hovertemplate="%{customdata}<extra></extra>",
             showlegend=False,
@@ -73,39 +97,70 @@ def rates_by_group(rows: Sequence[MetricRow], overall: Mapping[str, MetricRow], 
         )
         everybody = overall.get(metric)
         if everybody is not None and everybody.value is not None:
-            figure.add_vline(x=everybody.value, line={"dash": "dot", "width": 1.5, "color": _NEUTRAL}, **at)
-        for group in groups:
+            shapes.append(_line(everybody.value, place + 1))
+        for group, y in lines.place.items():
             if group in mine and mine[group].status != "ok":
                 figure.add_annotation(
                     text=NOT_JUDGED,
                     x=0.02,
                     xref="x domain",
                     xanchor="left",
-                    y=groups.index(group),
+                    y=y,
                     showarrow=False,
                     font={"size": 11},
                     opacity=_FAINT,
                     **at,
                 )
-    labels = [f"{_short(group)} ({sizes[group]:,})" for group in groups]
-    figure.update_yaxes(tickvals=list(range(len(groups))), ticktext=labels, range=[len(groups) - 0.4, -0.6])
+    ticks = {
+        y: f"{_short(group)} ({theme.number(sizes[group], 'rows')})" for group, y in lines.place.items()
+    } | lines.labels
+    figure.update_yaxes(tickvals=list(ticks), ticktext=list(ticks.values()), range=[lines.deep - 0.4, -0.6])
     figure.update_yaxes(zeroline=False)
     figure.update_xaxes(tickformat=".0%", nticks=5, rangemode="tozero")
     figure.update_xaxes(title="rate, with its interval", row=deep)
     figure.update_layout(
         template=theme.template(),
-        title="Rates by group",
+        title=f"Rates by group{lines.title}",
         height=deep * panel + (deep - 1) * _BETWEEN + 160,
         margin={"t": 96, "b": 64},
+        shapes=shapes,
     )
     figure.update_annotations(selector={"yanchor": "bottom"}, font={"size": 13})
     return figure
 
 
+def _line(x: float, panel: int) -> dict[str, Any]:
+    """A dotted line up a panel, as a shape: `add_vline` would take as long for one as all the rest of the figure."""
+    axis = "" if panel == 1 else str(panel)
+    line = {"dash": "dot", "width": 1.5, "color": _NEUTRAL}
+    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "xref": f"x{axis}", "yref": f"y{axis} domain",
+            "line": line}  # fmt: skip
+
+
+def _strip(figure: go.Figure, rows: Sequence[MetricRow], at: Mapping[str, int]) -> None:
+    """A mark for every group, on the first line."""
+    figure.add_scatter(
+        x=[row.value for row in rows],
+        y=[0] * len(rows),
+        mode="markers",
+        marker={"symbol": "line-ns", "size": 15, "line": {"width": 1.5, "color": theme.CATEGORIES[4]}},
+        opacity=0.6,
+        customdata=[_told(row) for row in rows],
+        hovertemplate="%{customdata}<extra></extra>",
+        showlegend=False,
+        **at,
+    )
+
+
+def _colour(group: str, groups: Sequence[str]) -> str:
+    """A group's own colour, or one for all where there are more groups than can be told apart."""
+    return theme.colour_of(group, groups) if len(groups) <= MOST_LINES else theme.CATEGORIES[0]
+
+
 def _told(row: MetricRow) -> str:
     value = theme.number(row.value, row.unit, row.lower, row.upper)
     span = theme.interval(row.lower, row.upper, row.unit)
-    return f"{theme.escape(row.group or row.detail)}<br>{value} {span}<br>over {row.n:,} rows"
+    return f"{theme.escape(row.group or row.detail)}<br>{value} {span}<br>over {theme.number(row.n, 'rows')} rows"
 
 
 def gap_overview(rows: Sequence[MetricRow], attributes: Sequence[str]) -> go.Figure:
@@ -204,7 +259,7 @@ def intersection_rates(
             row = cells.get((group, other))
             if row is not None and row.status != "ok":
                 figure.add_annotation(
-                    text=f"{NOT_JUDGED}<br>n = {row.n:,}" if len(across) <= 10 else "·",
+                    text=f"{NOT_JUDGED}<br>n = {theme.number(row.n, 'rows')}" if len(across) <= 10 else "·",
                     x=x,
                     y=y,
                     showarrow=False,
@@ -222,7 +277,9 @@ def intersection_rates(
     figure.update_xaxes(showgrid=False, zeroline=False, range=[-0.5, len(across) - 0.5])
     figure.update_yaxes(showgrid=False, zeroline=False, range=[len(down) - 0.5, -0.5])
     figure.update_layout(
-        template=theme.template(), title="Selection rate of intersections", height=180 + 56 * len(down)
+        template=theme.template(),
+        title="Selection rate of intersections",
+        height=180 + (56 if len(down) <= 8 else 44) * len(down),
     )
     return figure
 
@@ -234,7 +291,7 @@ def _value(row: MetricRow | None) -> float | None:
 def _cell(row: MetricRow | None) -> str:
     if row is None or row.status != "ok":
         return ""
-    return f"{theme.number(row.value, 'rate', row.lower, row.upper)}<br>n = {row.n:,}"
+    return f"{theme.number(row.value, 'rate', row.lower, row.upper)}<br>n = {theme.number(row.n, 'rows')}"
 
 
 def _hover(row: MetricRow | None, x: str, y: str) -> str:

@@ -8,8 +8,9 @@ cannot be judged is left out and named.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from auditkit.evidence.metrics import MetricRow
 from auditkit.fairness.counts import Counts, joined
 from auditkit.fairness.definitions import GAPS, RATES, Gap, Kind, Rate
-from auditkit.fairness.rates import Integers, fraction_of
+from auditkit.fairness.margin import Margin
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.simultaneous import (
     Pairs,
@@ -33,13 +34,15 @@ BETWEEN: dict[Kind, str] = {"difference": " – ", "ratio": " / "}
 
 @dataclass(frozen=True)
 class Family:
-    """One rate of the groups that can be judged. names, successes, n: [groups]; drawn: the same of the resamples."""
+    """One rate of the groups that can be judged. names, rows: [groups]; successes, n: [groups], effective counts;
+    drawn: the same of the resamples."""
 
     rate: Rate
     names: list[str]
-    successes: Integers
-    n: Integers
-    drawn: tuple[Integers, Integers]
+    rows: npt.NDArray[np.int64]
+    successes: npt.NDArray
+    n: npt.NDArray
+    drawn: tuple[npt.NDArray, npt.NDArray]
 
     @cached_property
     def largest(self) -> npt.NDArray[np.float32]:
@@ -53,24 +56,26 @@ class Family:
 
 
 class Comparison:
-    """The groups of one table of counts, compared.
+    """The groups of one margin, compared."""
 
-    resamples: [groups, label, decision, replicates], the counts' cells as resampling gives them.
-    """
-
-    def __init__(self, counts: Counts, resamples: Integers, settings: Settings, split: str = "") -> None:
-        self.counts, self.resamples, self.settings, self.split = counts, resamples, settings, split
+    def __init__(self, margin: Margin, settings: Settings, split: str = "") -> None:
+        self.margin, self.counts, self.settings, self.split = margin, margin.counts, settings, split
         self._families: dict[str, Family] = {}
 
     def family(self, name: str) -> Family:
         """The judged groups' rates of that name."""
         if name not in self._families:
             rate = RATES[name]
-            successes, n = fraction_of(self.counts.cells, rate)
-            judged = np.flatnonzero(n >= max(1, self.settings.minimum_group))
-            names = [self.counts.names[place] for place in judged]
-            drawn = fraction_of(self.resamples[judged], rate)
-            self._families[name] = Family(rate, names, successes[judged], n[judged], drawn)
+            fraction = self.margin.fraction(rate)
+            judged = np.flatnonzero(fraction.judged(self.settings.minimum_group))
+            self._families[name] = Family(
+                rate,
+                [self.counts.names[place] for place in judged],
+                fraction.rows[judged],
+                fraction.successes[judged],
+                fraction.n[judged],
+                self.margin.drawn(rate, judged, fraction),
+            )
         return self._families[name]
 
     def gap_row(self, gap: Gap) -> MetricRow:
@@ -82,12 +87,16 @@ class Comparison:
             gap.name,
             split=self.split,
             attribute=joined(self.counts.attributes),
-            n=int(sum(family.n.sum() for family in families)),
+            n=int(sum(family.rows.sum() for family in families)),
             unit=gap.unit,
             better=gap.better,
             status="insufficient",
             reason=reason or "not compared",
-            unjudged=tuple(name for name in self.counts.names if any(name not in family.names for family in families)),
+            compares=gap.rates,
+            unjudged=(
+                *(name for name in self.counts.names if any(name not in family.names for family in families)),
+                *nobody(self.counts),
+            ),
         )
         return common if reason else self._judged(common, gap, families)
 
@@ -110,20 +119,15 @@ class Comparison:
             f"simultaneous over {count} {'pair' if count == 1 else 'pairs'} at {critical:.2f} standard errors, "
             f"{self.settings.replicates:,} resamples"
         )
-        return MetricRow(
-            row.analysis,
-            row.metric,
-            split=row.split,
-            attribute=row.attribute,
+        return replace(
+            row,
             detail=_widest(gap.kind, families, compared),
             value=value,
             lower=lower,
             upper=upper,
             confidence=self.settings.confidence,
-            n=row.n,
-            unit=row.unit,
-            better=row.better,
-            unjudged=row.unjudged,
+            status="ok",
+            reason="",
             method=method,
         )
 
@@ -152,7 +156,21 @@ class Comparison:
                     "difference": float(pairs.estimate[at]),
                     "lower": float(pairs.lower[at]),
                     "upper": float(pairs.upper[at]),
+                    "p_value": two_rates(family, int(pairs.first[at]), int(pairs.second[at])),
                 }
+
+
+def nobody(counts: Counts) -> tuple[str, ...]:
+    """What to say of combinations that are not among the groups since nobody belongs to them: no gap knows of them."""
+    return (f"{counts.nobody:,} combinations nobody belongs to",) if counts.nobody else ()
+
+
+def two_rates(family: Family, first: int, second: int) -> float:
+    """The p-value of two groups having one rate: the two-sided z test with the pooled rate; 1 where nothing varies."""
+    (k, other_k), (n, other_n) = family.successes[[first, second]], family.n[[first, second]]
+    pooled = (k + other_k) / (n + other_n)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / n + 1 / other_n))
+    return math.erfc(abs(k / n - other_k / other_n) / error / math.sqrt(2)) if error > 0 else 1.0
 
 
 def worst(kind: Kind, families: Sequence[Pairs]) -> tuple[float, float, float]:

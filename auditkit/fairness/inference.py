@@ -1,44 +1,46 @@
 """From a table of counts to all rates and gaps, overall, by attribute and by intersection.
 
-Rows are resampled 10,000 times by one multinomial draw over the cells of the joint table; the resamples of fewer
-attributes are sums over the others. Nothing is judged on too few rows: a rate over fewer than `minimum_group` rows is
-`insufficient`, and a gap names the groups that it had to leave out.
+Rows are resampled 10,000 times as they were drawn (see `auditkit.fairness.draws`). Nothing is judged on too few rows: a
+rate over fewer than `minimum_group` rows is `insufficient`, and a gap names the groups that it had to leave out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-import numpy as np
-
 from auditkit.evidence.metrics import MetricRow
+from auditkit.fairness.against import against_rows
 from auditkit.fairness.counts import Counts, joined
 from auditkit.fairness.definitions import GAPS, RATES
 from auditkit.fairness.derived import derived_rows
+from auditkit.fairness.draws import MAXIMUM_INTERSECTION as MAXIMUM_INTERSECTION
+from auditkit.fairness.draws import Design, Draws
 from auditkit.fairness.gaps import Comparison
-from auditkit.fairness.rates import Integers, rate_rows
+from auditkit.fairness.margin import Fraction
+from auditkit.fairness.rates import rate_rows
 from auditkit.fairness.settings import Settings
-from auditkit.statistics.resampling import multinomial_replicates
-
-MAXIMUM_INTERSECTION = 200
 
 
 @dataclass(slots=True)
 class Inference:
-    """What was inferred: rows of rates, derived metrics and gaps; behind them fractions, pairs of groups and counts.
+    """What was inferred: rows of rates, derived metrics, gaps between groups and distances from everybody; behind them
+    fractions, pairs of groups and counts.
 
     fractions: (numerator, denominator) for each of `rates`. left_out: intersections with too many groups to compare.
+    effective: attributes → rate → its effective counts, where rows are weighted or drawn from strata or clusters.
     """
 
     rates: list[MetricRow] = field(default_factory=list)
     derived: list[MetricRow] = field(default_factory=list)
     gaps: list[MetricRow] = field(default_factory=list)
+    against: list[MetricRow] = field(default_factory=list)
     fractions: list[tuple[int, int]] = field(default_factory=list)
     pairs: list[dict[str, object]] = field(default_factory=list)
     counts: list[Counts] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    effective: dict[tuple[str, ...], dict[str, Fraction]] = field(default_factory=dict)
 
 
 def subsets(attributes: Sequence[str], intersections: bool = True) -> list[tuple[str, ...]]:
@@ -51,46 +53,54 @@ def subsets(attributes: Sequence[str], intersections: bool = True) -> list[tuple
     return [subset for size in range(1, deepest + 1) for subset in combinations(attributes, size)]
 
 
-def infer(counts: Counts, settings: Settings, split: str = "") -> Inference:
-    """All rates and gaps. Overall rates stand first, with no attribute and no group."""
+def infer(
+    counts: Counts, settings: Settings, split: str = "", design: Design | None = None, complete: bool = True
+) -> Inference:
+    """All rates and gaps. Overall rates stand first, with no attribute and no group.
+
+    design: how the rows were drawn, where not one by one. complete: whether combinations that nobody belongs to are
+    groups as well, which cannot be judged; otherwise counts are taken to be all there is to know.
+    """
     found = Inference()
-    draw = _Draw(counts, settings)
+    draws = Draws(counts, settings, design, complete)
     for attributes in [(), *subsets(counts.attributes, settings.intersections)]:
-        margin = counts.margin(attributes)
-        if len(margin.groups) > MAXIMUM_INTERSECTION:
+        groups = counts.margin(attributes)
+        if len(groups.groups) > MAXIMUM_INTERSECTION:
             found.left_out.append(joined(attributes))
+            reason = f"{len(groups.groups)} groups are more than the {MAXIMUM_INTERSECTION} that can be compared"
+            found.gaps.extend(gaps_not_judged(groups, reason, split))
             continue
-        resamples = draw.of(attributes)
+        margin = draws.of(attributes)
         for rate in RATES.values():
-            for row, fraction in rate_rows(margin, resamples, rate, settings, split):
+            for row, fraction in rate_rows(margin, rate, settings, split):
                 found.rates.append(row)
                 found.fractions.append(fraction)
         if len(attributes) <= 1:
-            found.derived.extend(derived_rows(margin, resamples, settings, split))
-        found.counts.append(margin)
+            found.derived.extend(derived_rows(margin, settings, split))
+        found.counts.append(margin.counts)
+        if not margin.plain:
+            found.effective[attributes] = {rate.name: margin.fraction(rate) for rate in RATES.values()}
         if attributes:
-            comparison = Comparison(margin, resamples, settings, split)
+            comparison = Comparison(margin, settings, split)
             found.gaps.extend(comparison.gap_row(gap) for gap in GAPS.values())
+            found.against.extend(against_rows(margin, settings, split))
             if len(attributes) == 1:
                 found.pairs.extend(comparison.pair_records())
     return found
 
 
-class _Draw:
-    """The resamples of any margin: sums of one joint draw, or a draw of its own where the joint table is too large."""
-
-    def __init__(self, counts: Counts, settings: Settings) -> None:
-        self.counts, self.settings = counts, settings
-        self.rng = np.random.default_rng(settings.seed)
-        small = len(counts.groups) <= MAXIMUM_INTERSECTION
-        self.joint = multinomial_replicates(counts.cells, settings.replicates, self.rng) if small else None
-
-    def of(self, attributes: Sequence[str]) -> Integers:
-        """Resampled cells of the margin over some attributes, [groups, label, decision, replicates]."""
-        if self.joint is None:
-            return multinomial_replicates(self.counts.margin(attributes).cells, self.settings.replicates, self.rng)
-        groups, places = self.counts.places(attributes)
-        cells = np.zeros((len(groups), *self.joint.shape[1:]), dtype=self.joint.dtype)
-        for source, target in enumerate(places):
-            cells[target] += self.joint[source]
-        return cells
+def gaps_not_judged(counts: Counts, reason: str, split: str = "") -> Iterator[MetricRow]:
+    """The gaps of groups that cannot be compared: not judged, so that no gate over them passes."""
+    for gap in GAPS.values():
+        yield MetricRow(
+            "fairness",
+            gap.name,
+            split=split,
+            attribute=joined(counts.attributes),
+            n=counts.rows,
+            unit=gap.unit,
+            better=gap.better,
+            status="insufficient",
+            reason=reason,
+            compares=gap.rates,
+        )

@@ -5,39 +5,22 @@ never taken for 0. The interval is the percentile interval of the resamples, or 
 than 20 successes or failures: there the percentile interval falls short, and is a mere point for a rate of 0 or 1.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import Counts, joined
-from auditkit.fairness.definitions import Cell, Rate
+from auditkit.fairness.counts import joined
+from auditkit.fairness.definitions import Rate
+from auditkit.fairness.margin import FEWEST_CLUSTERS, Fraction, Margin
+from auditkit.fairness.margin import fraction_of as fraction_of
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import wilson
 from auditkit.statistics.resampling import percentile_interval
 
 Integers = npt.NDArray[np.integer]
 FEW = 20
-
-
-def total_of(cells: Integers, chosen: Sequence[Cell]) -> Integers:
-    """The rows in the chosen cells. cells: [groups, label, decision, ...]; returns [groups, ...]."""
-    (label, decision), *rest = chosen
-    total: Integers = cells[:, label, decision].copy()
-    for label, decision in rest:
-        total += cells[:, label, decision]
-    return total
-
-
-def fraction_of(cells: Integers, rate: Rate) -> tuple[Integers, Integers]:
-    """A rate's numerator and denominator. cells: [groups, label, decision, ...]; both returned as [groups, ...].
-
-    >>> from auditkit.fairness.definitions import RATES
-    >>> [part.tolist() for part in fraction_of(np.array([[[5, 1], [2, 4]]]), RATES["true_positive_rate"])]
-    [[4], [6]]
-    """
-    return total_of(cells, rate.numerator), total_of(cells, rate.denominator)
 
 
 def reason_not_judged(rate: Rate, n: int, minimum: int) -> str:
@@ -57,45 +40,60 @@ def reason_not_judged(rate: Rate, n: int, minimum: int) -> str:
     return ""
 
 
-def rate_rows(
-    counts: Counts, resamples: Integers, rate: Rate, settings: Settings, split: str = ""
-) -> Iterator[tuple[MetricRow, tuple[int, int]]]:
-    """A metric row for each group, with the fraction behind it.
+def reasons_not_judged(rate: Rate, fraction: Fraction, minimum: int) -> list[str]:
+    """Why the rate of each group is not judged, or nothing where it is."""
+    reasons = []
+    for at, rows in enumerate(fraction.rows.tolist()):
+        reason, n = reason_not_judged(rate, rows, minimum), float(fraction.n[at])
+        if not reason and fraction.clusters is not None and fraction.clusters[at] < FEWEST_CLUSTERS:
+            held = int(fraction.clusters[at])
+            reason = f"{rows:,} {rate.among} in only {held} clusters, fewer than the {FEWEST_CLUSTERS} needed to judge"
+        if not reason and n < minimum * (1 - 1e-9):
+            reason = f"{rows:,} {rate.among} that tell as much as {n:.1f} plain ones, fewer than the {minimum} needed"
+        reasons.append(reason)
+    return reasons
 
-    resamples: [groups, label, decision, replicates], the counts' cells as resampling gives them.
-    """
-    successes, n = fraction_of(counts.cells, rate)
+
+def rate_rows(
+    margin: Margin, rate: Rate, settings: Settings, split: str = ""
+) -> Iterator[tuple[MetricRow, tuple[int, int]]]:
+    """A metric row for each group, with the fraction behind it: rows, whatever they weigh."""
+    fraction = margin.fraction(rate)
+    successes, n = fraction.successes, fraction.n
     lower, upper = wilson(np.where(n > 0, successes, 0), np.maximum(n, 1), settings.confidence)
     few = np.minimum(successes, n - successes) < FEW
     many = np.flatnonzero(~few & (n >= settings.minimum_group))
-    if len(many):
-        drawn, drawn_n = fraction_of(resamples[many], rate)
+    if len(many) and margin.plain:
+        drawn, drawn_n = margin.drawn(rate, many, fraction)
         lower[many], upper[many] = percentile_interval(drawn / np.maximum(drawn_n, 1), settings.confidence)
-    attribute = joined(counts.attributes)
-    for place, group in enumerate(counts.names):
-        k, total = int(successes[place]), int(n[place])
-        reason = reason_not_judged(rate, total, settings.minimum_group)
+    reasons = reasons_not_judged(rate, fraction, settings.minimum_group)
+    numerators, _ = fraction_of(margin.counts.cells, rate)
+    for place, group in enumerate(margin.counts.names):
+        reason = reasons[place]
         row = MetricRow(
             "fairness",
             rate.name,
             split=split,
-            attribute=attribute,
+            attribute=joined(margin.counts.attributes),
             group=group,
-            value=None if reason else k / total,
+            value=None if reason else float(successes[place] / n[place]),
             lower=None if reason else float(lower[place]),
             upper=None if reason else float(upper[place]),
             confidence=None if reason else settings.confidence,
-            n=total,
+            n=int(fraction.rows[place]),
             unit="rate",
             better=rate.better,
             status="insufficient" if reason else "ok",
             reason=reason,
-            method="" if reason else _method(bool(few[place]), settings.replicates),
+            method="" if reason else _method(margin, float(n[place]), bool(few[place]), settings.replicates),
         )
-        yield row, (k, total)
+        yield row, (int(numerators[place]), int(fraction.rows[place]))
 
 
-def _method(few: bool, replicates: int) -> str:
+def _method(margin: Margin, n: float, few: bool, replicates: int) -> str:
+    if not margin.plain:
+        of = "the weights" if not margin.by_design else "strata" if margin.clusters is None else "clusters"
+        return f"Wilson's interval for an effective {n:,.1f} rows, which {of} leave"
     if few:
         return f"Wilson's interval (fewer than {FEW} successes or failures)"
     return f"percentile bootstrap, {replicates:,} resamples"

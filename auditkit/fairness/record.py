@@ -13,26 +13,24 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditkit.evidence.store import RunFolder, to_json
-
-if TYPE_CHECKING:
-    from auditkit.fairness.check import FairnessCheck
+from auditkit.fairness.result import Check, FairnessCheck
 
 _LIBRARIES = ("numpy", "pyarrow")
 
 
-def keep(check: FairnessCheck, root: Path) -> Path:
+def keep(check: Check, root: Path) -> Path:
     """Write a check's evidence under `root/<name>/<id>` and return that folder.
 
-    The id follows from the counts, the policy, the settings and the version: the same check has the same id, and one
+    The id follows from the numbers, the policy, the settings and the version: the same check has the same id, and one
     that is there and whole is left as it is.
     """
     name = Path(check.where).stem.removesuffix(".csv") or "predictions"
-    data = {"rows": check.counts.rows, "digest": _digest([list(check.counts.groups), check.counts.cells.tolist()])}
+    data = {"rows": check.size, "digest": _digest(_content(check))}
     policy = {metric: [gate.model_dump(mode="json") for gate in gates] for metric, gates in check.policy.items()}
-    inputs = [data, list(check.counts.attributes), check.positive, asdict(check.settings), policy, version("auditkit")]
+    inputs = [data, check.info["schema"], asdict(check.settings), policy, version("auditkit")]
     audit_id = _digest(inputs)[:12]
     folder = root / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "predictions") / audit_id
     run = RunFolder(folder)
@@ -43,13 +41,18 @@ def keep(check: FairnessCheck, root: Path) -> Path:
     return folder
 
 
+def _content(check: Check) -> list[Any]:
+    """What tells one check's data from another's: its counts, where there are any, and its numbers."""
+    counted = [list(check.counts.groups), check.counts.cells.tolist()] if isinstance(check, FairnessCheck) else []
+    numbers = [[row.metric, row.attribute, row.group, row.detail, row.value, row.lower] for row in check.metrics]
+    return [*counted, numbers]
+
+
 def _digest(content: Any) -> str:
     return hashlib.sha256(to_json(content)).hexdigest()
 
 
-def _record(
-    check: FairnessCheck, name: str, audit_id: str, data: dict[str, Any], policy: dict[str, Any]
-) -> dict[str, Any]:
+def _record(check: Check, name: str, audit_id: str, data: dict[str, Any], policy: dict[str, Any]) -> dict[str, Any]:
     settings = asdict(check.settings)
     seed = settings.pop("seed")[0]
     return {
@@ -69,6 +72,7 @@ def _record(
                 "libraries": {library: version(library) for library in _LIBRARIES},
             },
         },
+        "task": check.info.get("task", "binary"),
         "titles": {"fairness": "Fairness"},
         "verdict": check.verdict,
         "gates": [asdict(result) for result in check.results],

@@ -3,8 +3,10 @@
     scoring = {"accuracy": "accuracy", "fair": fairness_scorer("sex")}
     search = GridSearchCV(model, grid, scoring=scoring, refit="accuracy")
 
-The score is higher for fairer models: a ratio as it is, a difference negated. Small groups are left out of the
-comparison as in any check; where nothing can be compared the score is NaN, which scikit-learn reports.
+The score is higher for fairer models: a ratio as it is, a difference negated. Where any group cannot be judged (too few
+rows, no row of the label that a rate is over) the score is NaN, which scikit-learn reports: a comparison of the other
+groups would make a model look fair for a group that nobody looked at. Bands of small groups belong together, or a
+smaller `minimum_group` has to be asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from auditkit.errors import InputError, nearest
 from auditkit.fairness.check import check_fairness
 from auditkit.fairness.counts import joined
 from auditkit.fairness.definitions import GAPS
+
+MOST_CROSSED = 3
 
 
 def fairness_scorer(
@@ -36,6 +40,10 @@ def fairness_scorer(
     if metric not in GAPS:
         raise InputError(f"there is no gap {metric!r}; {nearest(metric, GAPS)}")
     columns = [sensitive] if isinstance(sensitive, str) else list(sensitive)
+    if len(columns) > MOST_CROSSED:
+        raise InputError(
+            f"{len(columns)} attributes cannot be crossed, only {MOST_CROSSED}; make a scorer for fewer of them"
+        )
 
     def score(estimator: Any, X: Any, y: Any) -> float:
         groups = {name: X[name] for name in columns}
@@ -49,7 +57,7 @@ def fairness_scorer(
             replicates=200,
         )
         row = next(row for row in check.metrics if row.metric == metric and row.attribute == joined(columns))
-        if row.value is None:
+        if row.value is None or row.unjudged:
             return float("nan")
         return row.value if GAPS[metric].kind == "ratio" else -row.value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from rich.console import Group, RenderableType
@@ -13,13 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import joined
 from auditkit.fairness.definitions import GAPS, RATES
+from auditkit.fairness.result import Check, FairnessCheck
 from auditkit.fairness.sentences import NOT_JUDGED, four_fifths_finding, shown, widest_finding
 from auditkit.theme import VERDICTS, number, verdict_label
-
-if TYPE_CHECKING:
-    from auditkit.fairness.check import FairnessCheck
 
 _WIDE = 125
 _RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "false_negative_rate", "precision")
@@ -27,11 +24,13 @@ _GAPS = ("demographic_parity_ratio", "demographic_parity_difference", "equal_opp
          "predictive_equality_difference", "equalized_odds_difference")  # fmt: skip
 
 
-def render(check: FairnessCheck, width: int = _WIDE) -> RenderableType:
+def render(check: Check, width: int = _WIDE) -> RenderableType:
     """All of a check for a person to read. Names that users gave are shown as they are, never as markup.
 
     width: of the terminal, in characters; on a narrow one intervals stand under their rates, and precision is left out.
     """
+    if not isinstance(check, FairnessCheck):
+        return Group(_verdict(check), _gates(check), *_sections(check), *_caveats(check))
     attributes = check.counts.attributes
     parts: list[RenderableType] = [_verdict(check), _gates(check)]
     parts.append(_line(four_fifths_finding(check.rows, attributes)))
@@ -40,25 +39,43 @@ def render(check: FairnessCheck, width: int = _WIDE) -> RenderableType:
     crossed = list(dict.fromkeys(row.attribute for row in check.rows if row.metric in GAPS))
     parts += [_line("Largest gaps, each with an interval that holds for all pairs of groups at once:")]
     parts.append(_gap_table(check.rows, crossed))
-    if "ll144" in check.standards:
-        parts += _standards(check.standards)
+    if "ll144" in check.added:
+        parts += _standards(check.added)
     if check.release is not None:
         parts += [_line("Against the last release, on the same rows:"), _line(check.release.sentence)]
         parts.append(_changes(check.release.metrics))
-    if check.caveats:
-        parts.append(_line("Read this before trusting a number:"))
-        parts += [Text(f"{'!' if caveat.level == 'warning' else '·'} {caveat.text}") for caveat in check.caveats]
-    return Group(*parts)
+    return Group(*parts, *_caveats(check))
+
+
+def _caveats(check: Check) -> list[RenderableType]:
+    if not check.caveats:
+        return []
+    told = [Text(f"{'!' if caveat.level == 'warning' else '·'} {caveat.text}") for caveat in check.caveats]
+    return [_line("Read this before trusting a number:"), *told]
+
+
+def _sections(check: Check) -> list[RenderableType]:
+    """What other predictions than decisions come to: each finding with its table."""
+    parts: list[RenderableType] = []
+    for section in check.sections():
+        parts.append(_line(f"{section.title}: {section.finding}"))
+        if section.table is not None:
+            table = _table(*section.table.column_names)
+            for record in section.table.to_pylist():
+                _row(table, *(str(value) for value in record.values()))
+            parts.append(table)
+    return parts
 
 
 def _line(text: str) -> RenderableType:
     return Padding(Text(text), (1, 0, 0, 0))
 
 
-def _verdict(check: FairnessCheck) -> RenderableType:
+def _verdict(check: Check) -> RenderableType:
     text = Text(verdict_label(check.verdict), style=f"bold {VERDICTS[check.verdict][1]}")
     text.append(f"   fairness of {check.where}", style="bold default")
-    text.append(f"   {check.counts.rows:,} rows, positive class {check.positive}", style="dim default")
+    positive = f", positive class {check.positive}" if isinstance(check, FairnessCheck) else ""
+    text.append(f"   {check.size:,} rows{positive}", style="dim default")
     return text
 
 
@@ -73,7 +90,7 @@ def _row(table: Table, *cells: str) -> None:
     table.add_row(*(Text(cell, style="dim" if cell == NOT_JUDGED else "") for cell in cells))
 
 
-def _gates(check: FairnessCheck) -> RenderableType:
+def _gates(check: Check) -> RenderableType:
     if not check.results:
         return _line("The policy has no gates, so there is nothing to pass.")
     table = _table("gate", "of", "condition", "verdict", "why")
@@ -134,22 +151,30 @@ def _gap_table(rows: Sequence[MetricRow], attributes: Sequence[str]) -> Renderab
     return table
 
 
-def to_json(check: FairnessCheck) -> dict[str, Any]:
+def to_json(check: Check) -> dict[str, Any]:
     """All of a check as plain values: no NaN, null where there is no number, keys that stay the same."""
     return {
         "verdict": check.verdict,
         "exit_code": check.exit_code,
         "checked": check.where,
-        "rows": check.counts.rows,
-        "classes": list(check.classes),
-        "positive": check.positive,
-        "sensitive": list(check.counts.attributes),
+        "task": check.info.get("task", "binary"),
+        "rows": check.size,
+        "classes": check.info["schema"]["classes"],
+        "positive": check.info["schema"]["positive"],
+        "sensitive": check.info["schema"]["sensitive"],
         "settings": asdict(check.settings) | {"seed": check.settings.seed[0]},
         "gates": [asdict(result) for result in check.results],
         "caveats": [asdict(caveat) for caveat in check.caveats],
-        "metrics": [asdict(row) | {"unjudged": list(row.unjudged)} for row in check.rows],
-        "counts": [
-            {"group": joined(group)} | dict(zip(("tn", "fp", "fn", "tp"), cells, strict=True))
-            for group, cells in zip(check.counts.groups, check.counts.cells.reshape(-1, 4).tolist(), strict=True)
+        "metrics": [
+            asdict(row) | {"unjudged": list(row.unjudged), "compares": list(row.compares)} for row in check.rows
         ],
+        "counts": _counts(check),
     }
+
+
+def _counts(check: Check) -> list[dict[str, Any]]:
+    """Every group's cells of a check of decisions; null where they are withheld."""
+    if not isinstance(check, FairnessCheck):
+        return []
+    records = check.counts.table().to_pylist()
+    return [{name: record[name] for name in ("group", "tn", "fp", "fn", "tp")} for record in records]

@@ -9,21 +9,35 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow
 from auditkit.evidence.section import Section
+from auditkit.fairness.against_view import against_section
 from auditkit.fairness.companions_view import companions_section
+from auditkit.fairness.conditional.view import conditional_sections
 from auditkit.fairness.counts import JOIN
 from auditkit.fairness.definitions import GAPS, RATES
 from auditkit.fairness.figures import PANELS, gap_overview, intersection_rates, rates_by_group
+from auditkit.fairness.individual.view import individual_sections
+from auditkit.fairness.mitigation.view import mitigation_sections
+from auditkit.fairness.outcomes.multiclass_view import multiclass_sections
+from auditkit.fairness.outcomes.multilabel_view import multilabel_sections
+from auditkit.fairness.outcomes.rankings_view import ranking_sections
+from auditkit.fairness.outcomes.regression_view import regression_sections
+from auditkit.fairness.population.view import missingness_sections, representation_sections
 from auditkit.fairness.release_view import release_section
+from auditkit.fairness.scores.view import score_sections
+from auditkit.fairness.sensitivity.view import sensitivity_sections
 from auditkit.fairness.sentences import four_fifths_finding, shown, widest_finding
+from auditkit.fairness.slices.error_view import heatmap_sections, tree_sections
 from auditkit.fairness.slices.view import slice_sections
 from auditkit.fairness.standards.view import standard_sections
 from auditkit.theme import number
 
 STANDARDS = ("four_fifths", "ll144", "ll144_notes")
 _MOST_SERIES = 5
+_MOST_DOWN, _MOST_ACROSS = 20, 12
 _RATES_READING = (
     "Each dot is a group's rate, the line through it its interval, the dotted line the rate of everybody. Behind a "
-    "group's name stands how many rows it has."
+    "group's name stands how many rows it has. Of many groups the lowest and the highest are drawn, and all as marks "
+    "in the strip above them."
 )
 _RATES_HOW = (
     "Rates are shares of the rows counted by group, label and decision. Their intervals come from {resamples} of those "
@@ -54,6 +68,10 @@ def sections(evidence: Any) -> list[Section]:
     splits = list(dict.fromkeys(row.split for row in every))
     if not splits:
         return []
+    if (outcomes := _outcomes(evidence)) and not any(
+        row.metric == "selection_rate" and not row.detail for row in every
+    ):
+        return outcomes
     split = "test" if "test" in splits else splits[-1]
     rows = [row for row in every if row.split == split]
     attributes = list(dict.fromkeys(row.attribute for row in rows if row.metric in GAPS))
@@ -68,13 +86,31 @@ def sections(evidence: Any) -> list[Section]:
         for second_at, second in enumerate(single)
         if first_at < second_at and first + JOIN + second in attributes
     ]
-    if (companions := companions_section(rows)) is not None:
-        made.append(companions)
+    made += [section for section in (against_section(rows, single), companions_section(rows)) if section is not None]
+    made += conditional_sections(evidence)
+    made += sensitivity_sections(evidence)
+    made += score_sections(evidence, rows, single)
+    made += mitigation_sections(evidence)
     accuracy = next((row.value for row in rows if row.metric == "accuracy" and not row.attribute), None)
     if (slices := evidence.table("fairness/slices")) is not None and accuracy is not None:
         made += slice_sections(slices, 1 - accuracy)
+    for name, show in (("error_tree", tree_sections), ("error_heatmap", heatmap_sections)):
+        if (table := evidence.table(f"fairness/{name}")) is not None:
+            made += show(table)
+    made += individual_sections(evidence)
+    made += [*representation_sections(evidence), *missingness_sections(evidence)]
     standards = {name: evidence.table(f"fairness/{name}") for name in STANDARDS}
     return made + standard_sections({name: table for name, table in standards.items() if table is not None})
+
+
+def _outcomes(evidence: Any) -> list[Section]:
+    """What there is of other predictions than decisions."""
+    return [
+        *multiclass_sections(evidence),
+        *multilabel_sections(evidence),
+        *regression_sections(evidence),
+        *ranking_sections(evidence),
+    ]
 
 
 def _single(attributes: Sequence[str], info: dict[str, Any]) -> list[str]:
@@ -115,14 +151,14 @@ def _gaps(rows: list[MetricRow], single: list[str], attributes: list[str], split
 def _rates(rows: list[MetricRow], attribute: str, at: int, split: str) -> Section:
     mine = [row for row in rows if row.attribute == attribute and row.metric in RATES]
     overall = {row.metric: row for row in rows if not row.attribute and row.metric in RATES}
-    sizes = {row.group: row.n or 0 for row in mine if row.metric == "selection_rate"}
+    sizes = {row.group: row.n for row in mine if row.metric == "selection_rate"}
     return Section(
         key=f"rates-{at}",
         title=f"Rates by {attribute}{_on(split)}",
         finding=widest_finding(rows, attribute),
         figure=rates_by_group(mine, overall, sizes),
         reading=_RATES_READING,
-        table=_rate_table(mine),
+        table=rate_table(mine),
         how=_RATES_HOW.format(resamples=_resamples(mine)),
     )
 
@@ -136,7 +172,8 @@ def _resamples(rows: Sequence[MetricRow]) -> str:
     return found.rpartition(", ")[2] or "resamples"
 
 
-def _rate_table(rows: Sequence[MetricRow]) -> pa.Table:
+def rate_table(rows: Sequence[MetricRow]) -> pa.Table:
+    """One line per group with its rates, written out. rows: the rates of one attribute."""
     groups = list(dict.fromkeys(row.group for row in rows))
     cells = {(row.group, row.metric): row for row in rows}
     sizes = [cells[group, "selection_rate"].n for group in groups]
@@ -150,14 +187,18 @@ def _crossed(rows: list[MetricRow], pair: tuple[str, str], key: str, split: str)
     attribute = JOIN.join(pair)
     mine = [row for row in rows if row.attribute == attribute and row.metric in RATES]
     rates = [row for row in mine if row.metric == "selection_rate"]
+    first, second = _groups(rows, pair[0]), _groups(rows, pair[1])
+    overall = {row.metric: row for row in rows if not row.attribute and row.metric in RATES}
+    sizes = {row.group: row.n for row in rates}
+    few = max(len(first), len(second)) <= _MOST_DOWN and min(len(first), len(second)) <= _MOST_ACROSS
     small = sum(row.status != "ok" for row in rates)
     left_out = f" {small} of {len(rates)} combinations have too few rows to be judged." if small else ""
     return Section(
         key=key,
         title=f"Intersections of {pair[0]} and {pair[1]}{_on(split)}",
         finding=widest_finding(rows, attribute) + left_out,
-        figure=intersection_rates(rates, pair, _groups(rows, pair[0]), _groups(rows, pair[1])),
-        reading=_CROSSED_READING,
-        table=_rate_table(mine),
+        figure=intersection_rates(rates, pair, first, second) if few else rates_by_group(mine, overall, sizes),
+        reading=_CROSSED_READING if few else _RATES_READING,
+        table=rate_table(mine),
         how=_RATES_HOW.format(resamples=_resamples(mine)),
     )

@@ -22,6 +22,7 @@ Statistical Applications in Genetics and Molecular Biology 9(1), 39 (the added o
 Resampling-Based Multiple Testing, ch. 2 (the largest of several statistics).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,47 @@ def any_difference(
     >>> test.largest, test.p_value < 0.05
     (2, True)
     """
+    return any_difference_of([permuted(successes, n, rng, tables)])
+
+
+@dataclass(frozen=True, slots=True)
+class Permuted:
+    """One part of the rows: every group's |z|, [groups], and the largest |z| of every drawn table, [tables]."""
+
+    observed: Floats
+    drawn: Floats
+
+
+def permuted(successes: npt.ArrayLike, n: npt.ArrayLike, rng: np.random.Generator, tables: int = 10_000) -> Permuted:
+    """Draw the tables of a part. Arguments as in `any_difference`."""
+    k, size = _checked(successes, n)
+    if tables < 1:
+        raise ValueError(f"a permutation test needs at least one table, got {tables}")
+    shuffled = rng.multivariate_hypergeometric(size, int(k.sum()), size=tables, method="marginals")
+    return Permuted(_deviations(k, size), largest_deviation(shuffled, size))
+
+
+def any_difference_of(parts: Sequence[Permuted]) -> AnyDifference:
+    """Test whether groups differ in any of several parts of the rows, each with a rate and a permutation of its own.
+
+    parts: with as many tables each; for equalized odds, the rows with a positive and those with a negative label. The
+    statistic is the largest |z| over all parts; `largest` counts through the groups of the first part, then through
+    those of the second, and so on.
+
+    >>> rng = np.random.default_rng(0)
+    >>> parts = [permuted(k, [200, 300], rng, tables=999) for k in ([40, 60], [14, 60])]
+    >>> test = any_difference_of(parts)
+    >>> test.largest >= 2, test.p_value < 0.01  # a group of the second part
+    (True, True)
+    """
+    deviations = np.concatenate([part.observed for part in parts])
+    drawn = np.max([part.drawn for part in parts], axis=0)
+    statistic, tables = float(deviations.max()), len(drawn)
+    extreme = int((drawn >= statistic * (1 - _ROUNDING)).sum())
+    return AnyDifference((1 + extreme) / (1 + tables), statistic, int(deviations.argmax()), tables, extreme == 0)
+
+
+def _checked(successes: npt.ArrayLike, n: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     k, size = np.asarray(successes, dtype=np.int64), np.asarray(n, dtype=np.int64)
     if k.ndim != 1 or k.shape != size.shape or len(k) < 2:
         raise ValueError("a test of any difference needs the successes and rows of at least two groups")
@@ -87,10 +129,4 @@ def any_difference(
         raise ValueError("a test of any difference needs counts with 0 <= successes <= n and n >= 1")
     if size.sum() >= MAXIMUM_ROWS:
         raise ValueError(f"a permutation test takes fewer than {MAXIMUM_ROWS:,} rows, got {size.sum():,}")
-    if tables < 1:
-        raise ValueError(f"a permutation test needs at least one table, got {tables}")
-    observed = _deviations(k, size)
-    statistic = float(observed.max())
-    drawn = rng.multivariate_hypergeometric(size, int(k.sum()), size=tables, method="marginals")
-    extreme = int((largest_deviation(drawn, size) >= statistic * (1 - _ROUNDING)).sum())
-    return AnyDifference((1 + extreme) / (1 + tables), statistic, int(observed.argmax()), tables, extreme == 0)
+    return k, size

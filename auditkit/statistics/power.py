@@ -12,11 +12,16 @@ and Proportions, 3rd ed., ch. 4; Newcombe (1998), Statistics in Medicine 17, 857
 """
 
 import math
+from collections.abc import Sequence
+from itertools import combinations
 from statistics import NormalDist
 
 from auditkit.statistics.intervals import normal_quantile
+from auditkit.statistics.simultaneous import range_critical
 
 POWER = 0.8
+HOPELESS = 1000
+"""more than this many times the rows is no plan"""
 
 
 def smallest_detectable_gap(
@@ -99,6 +104,68 @@ def rows_to_decide_gap(
     if left <= 0:
         return None
     return max(1, math.ceil(rate * (1 - rate) / left - 1e-9))
+
+
+def rows_by_group(
+    rates: Sequence[float],
+    n: Sequence[int],
+    limit: float,
+    ratio: bool = False,
+    confidence: float = 0.95,
+    power: float = POWER,
+) -> dict[int, int] | None:
+    """Which groups lack how many rows for the largest gap between them to be decided, should their rates stay.
+
+    rates, n: of each group, at least two. limit: of the largest difference, or with `ratio` of the smallest ratio.
+    Where the gap lies within the limit, every pair of groups must be shown to; where it lies beyond, one pair that does
+    is enough, and the one that needs the fewest rows is planned. A pair is decided once its distance from the limit is
+    as many standard errors as simultaneous bounds over all pairs and the power ask; the group that adds more variance
+    gets the rows, or both where that would not do. Ratios are judged on the logarithmic scale.
+
+    Returns place → more rows, empty where nothing is undecided, or None where hardly any number of rows would do.
+
+    >>> rows_by_group([0.30, 0.34, 0.36], [20_000, 20_000, 300], limit=0.10)
+    {2: 1013}
+    """
+    if len(rates) != len(n) or len(rates) < 2 or min(n) < 1:
+        raise ValueError("a plan needs the rates and rows of at least two groups")
+    critical = range_critical([len(rates)], confidence)
+    asked = critical + _power_quantile(power)
+    smooth = [(rate * size + 1) / (size + 2) for rate, size in zip(rates, n, strict=True)]
+    unit = [(1 - p) / p if ratio else p * (1 - p) for p in smooth]
+    plans: list[tuple[bool, dict[int, int] | None]] = []
+    for i, j in combinations(range(len(rates)), 2):
+        if ratio:
+            gap = -abs(math.log(smooth[i] / smooth[j]))
+            distance = gap - math.log(limit) if limit > 0 else math.inf
+        else:
+            distance = limit - abs(rates[i] - rates[j])
+        variance = unit[i] / n[i] + unit[j] / n[j]
+        if abs(distance) < critical * math.sqrt(variance):
+            plans.append((distance < 0, _pair_plan(unit, n, (i, j), (distance / asked) ** 2)))
+    beyond = [plan for far, plan in plans if far]
+    if beyond:
+        known = [plan for plan in beyond if plan is not None]
+        return min(known, key=lambda plan: sum(plan.values())) if known else None
+    most: dict[int, int] = {}
+    for _, plan in plans:
+        if plan is None:
+            return None
+        for place, more in plan.items():
+            most[place] = max(most.get(place, 0), more)
+    return most
+
+
+def _pair_plan(unit: Sequence[float], n: Sequence[int], pair: tuple[int, int], target: float) -> dict[int, int] | None:
+    """More rows for a pair's variance to fall to the target: of the group that adds more, or of both."""
+    larger, other = sorted(pair, key=lambda place: -unit[place] / n[place])
+    if target <= (unit[larger] / n[larger] + unit[other] / n[other]) / HOPELESS:
+        return None
+    left = target - unit[other] / n[other]
+    if left > target / 4:
+        return {larger: max(1, math.ceil(unit[larger] / left) - n[larger])}
+    both = {place: math.ceil(2 * unit[place] / target) - n[place] for place in pair}
+    return {place: more for place, more in both.items() if more > 0}
 
 
 def _power_quantile(power: float) -> float:

@@ -6,6 +6,7 @@ the bootstrap of anything that depends on counts alone costs the same at a thous
 """
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,8 @@ import numpy.typing as npt
 from auditkit.statistics.intervals import Floats
 
 Counts = npt.NDArray[np.integer]
+MOST_DRAWN = 400_000_000
+CHUNK = 4_000_000
 
 
 def multinomial_replicates(counts: npt.ArrayLike, replicates: int, rng: np.random.Generator) -> Counts:
@@ -55,3 +58,67 @@ def percentile_interval(replicates: npt.ArrayLike, confidence: float = 0.95) -> 
     rest = (1 - confidence) / 2
     lower, upper = np.quantile(values, [rest, 1 - rest], axis=-1)
     return np.asarray(lower), np.asarray(upper)
+
+
+def cluster_replicates(
+    totals: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Floats],
+    cells: int,
+    strata: npt.NDArray[np.int64],
+    replicates: int,
+    rng: np.random.Generator,
+) -> Floats:
+    """Tables of totals as resampling whole clusters, within their strata, would give them: float64 [cells, replicates].
+
+    totals: (cluster, cell, total) of every cell of a cluster that is not empty, [entries] each. strata: the stratum of
+    every cluster, int64 [clusters]; all 0 where there are none. Beyond `MOST_DRAWN` cluster draws the totals are drawn
+    from the normal distribution with the clusters' covariance, which so many clusters cannot be told from.
+
+    >>> one_each = (np.arange(3), np.zeros(3, dtype=np.int64), np.array([1.0, 2.0, 6.0]))
+    >>> drawn = cluster_replicates(one_each, 1, np.arange(3), 500, np.random.default_rng(0))
+    >>> sorted(set(drawn[0].tolist()))  # each cluster a stratum by itself: nothing varies
+    [9.0]
+    """
+    from scipy.sparse import csr_array
+
+    cluster, cell, total = totals
+    table = csr_array((total, (cluster, cell)), shape=(len(strata), cells))
+    if len(strata) * replicates > MOST_DRAWN:
+        return _normal_totals(table, strata, replicates, rng)
+    drawn = np.zeros((cells, replicates))
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        own = table[members].T.tocsr()
+        step = max(1, CHUNK // len(members))
+        for start in range(0, replicates, step):
+            some = min(step, replicates - start)
+            chosen = rng.integers(len(members), size=(some, len(members)))
+            chosen += np.arange(some)[:, None] * len(members)
+            times = np.bincount(chosen.ravel(), minlength=some * len(members)).reshape(some, len(members))
+            drawn[:, start : start + some] += own @ times.T
+    return drawn
+
+
+def _normal_totals(table: Any, strata: npt.NDArray[np.int64], replicates: int, rng: np.random.Generator) -> Floats:
+    covariance = np.zeros((table.shape[1], table.shape[1]))
+    for stratum in np.unique(strata):
+        own = table[np.flatnonzero(strata == stratum)]
+        mean = np.asarray(own.mean(axis=0)).ravel()
+        covariance += (own.T @ own).toarray() - own.shape[0] * np.outer(mean, mean)
+    values, vectors = np.linalg.eigh(covariance)
+    noise = rng.standard_normal((len(values), replicates))
+    drawn = (vectors * np.sqrt(np.maximum(values, 0))) @ noise + np.asarray(table.sum(axis=0)).ravel()[:, None]
+    return np.maximum(drawn, 0.0)
+
+
+def weighted_replicates(rows: Counts, counts: npt.ArrayLike, total: Floats, squares: Floats, rng: Any) -> Floats:
+    """What the rows of resampled counts weigh. rows: [..., replicates], resamples of `counts` [...].
+
+    total, squares: sums of the weights of each cell's rows and of their squares, [...]. Rows of one cell that weigh
+    differently are drawn with the mean and variance that their sum has; where all weigh the same this is exact.
+    """
+    n = np.maximum(np.asarray(counts, dtype=np.float64), 1.0)
+    mean = total / n
+    spread = np.sqrt(np.maximum(squares / n - mean**2, 0.0))
+    noise = rng.standard_normal(rows.shape, dtype=np.float32) if (spread > 1e-9 * mean).any() else np.float32(0)
+    drawn = rows * mean[..., None] + np.sqrt(rows) * spread[..., None] * noise
+    return np.maximum(drawn, 0.0)

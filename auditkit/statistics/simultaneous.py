@@ -155,17 +155,64 @@ def pairwise_ratios(successes: npt.ArrayLike, n: npt.ArrayLike, critical: float,
     """
     rate, low, high = _limits(successes, n, critical, corrected)
     i, j = np.triu_indices(len(rate), 1)
-    product = rate[i] * rate[j]
-    # Donner and Zou's limits, multiplied out so that they stay finite where a rate or its limit is 0.
-    small = low[i] * (2 * rate[i] - low[i])
-    root = np.sqrt(np.maximum(0.0, product**2 - small * high[j] * (2 * rate[j] - high[j])))
-    large = low[j] * (2 * rate[j] - low[j])
-    reach = np.sqrt(np.maximum(0.0, product**2 - high[i] * (2 * rate[i] - high[i]) * large))
+    lower, upper = _ratio_limits((rate[i], low[i], high[i]), (rate[j], low[j], high[j]))
     with np.errstate(divide="ignore", invalid="ignore"):
-        lower = np.where(product + root > 0, small / (product + root), 0.0)
-        upper = np.where(large > 0, (product + reach) / large, np.inf)
         estimate = np.minimum(rate[i], rate[j]) / np.maximum(rate[i], rate[j])
         inverse_lower, inverse_upper = np.where(lower > 0, 1 / lower, np.inf), 1 / upper
     lowest = np.minimum(lower, inverse_upper)
     highest = np.where(upper < 1, upper, np.where(lower > 1, inverse_lower, 1.0))
     return Pairs(i, j, estimate, np.clip(lowest, 0, 1), np.clip(highest, 0, 1))
+
+
+def _ratio_limits(first: tuple[Floats, ...], second: tuple[Floats, ...]) -> tuple[Floats, Floats]:
+    """Donner and Zou's limits of a ratio from (rate, lower, upper) of both, multiplied out so that they stay finite
+    where a rate or its limit is 0; the upper limit is infinite where the second rate may be 0."""
+    (rate, low, high), (other, other_low, other_high) = first, second
+    product = rate * other
+    small, large = low * (2 * rate - low), other_low * (2 * other - other_low)
+    root = np.sqrt(np.maximum(0.0, product**2 - small * other_high * (2 * other - other_high)))
+    reach = np.sqrt(np.maximum(0.0, product**2 - high * (2 * rate - high) * large))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lower = np.where(product + root > 0, small / (product + root), 0.0)
+        upper = np.where(large > 0, (product + reach) / large, np.inf)
+    return lower, upper
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """Every group held against one rate of others: signed differences and ratios with bounds, all [groups]."""
+
+    difference: Floats
+    difference_lower: Floats
+    difference_upper: Floats
+    ratio: Floats
+    ratio_lower: Floats
+    ratio_upper: Floats
+
+
+def against(
+    successes: npt.ArrayLike, n: npt.ArrayLike, others: npt.ArrayLike, others_n: npt.ArrayLike, critical: float
+) -> Against:
+    """Each group's rate less, and over, the rate of others, with bounds at `critical` standard errors.
+
+    successes, n: counts [groups]; others, others_n: those that each is held against, [groups]. A ratio over a rate of 0
+    is NaN with bounds 0 and infinity.
+
+    >>> found = against([56], [70], [48], [80], 1.96)
+    >>> [edge.round(4).item() for edge in (found.difference[0], found.difference_lower[0], found.difference_upper[0])]
+    [0.2, 0.0524, 0.3339]
+    """
+    corrected = np.size(successes) > 1
+    rate, low, high = _limits(successes, n, critical, corrected)
+    other, other_low, other_high = _limits(others, others_n, critical, corrected)
+    difference = rate - other
+    lower, upper = _ratio_limits((rate, low, high), (other, other_low, other_high))
+    ratio = np.divide(rate, other, out=np.full(rate.shape, np.nan), where=other > 0)
+    return Against(
+        difference,
+        difference - np.hypot(rate - low, other_high - other),
+        difference + np.hypot(high - rate, other - other_low),
+        ratio,
+        lower,
+        upper,
+    )

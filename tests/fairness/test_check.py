@@ -11,7 +11,8 @@ import pytest
 import auditkit as ak
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import select
-from auditkit.fairness.check import FairnessCheck, check_fairness, check_predictions
+from auditkit.fairness.check import check_fairness, check_predictions
+from auditkit.fairness.result import FairnessCheck
 from auditkit.fairness.table import read_predictions
 
 LABELS, DECISIONS, SEX = [0, 0, 1, 1] * 50, [0, 1, 1, 1] * 50, ["f", "m"] * 100
@@ -204,7 +205,9 @@ def test_metrics_become_a_data_frame() -> None:
 def test_findings_carry_the_tables() -> None:
     check = given()
     findings = check.findings()
-    assert set(findings.tables) == {"counts", "rates", "gaps", "pairs", "shrunken", "four_fifths"}
+    assert set(findings.tables) == {
+        "counts", "rates", "gaps", "pairs", "sensitivity", "shrunken", "four_fifths", "verdict_sensitivity"
+    }  # fmt: skip
     assert findings.metrics == list(check.metrics)
     counts = findings.tables["counts"].filter(pa.compute.equal(findings.tables["counts"]["group"], "f")).to_pylist()
     assert counts == [{"split": "", "attribute": "sex", "group": "f", "n": 100, "tn": 50, "fp": 0, "fn": 0, "tp": 50}]

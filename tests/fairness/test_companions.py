@@ -8,7 +8,7 @@ from scipy.stats import ttest_ind
 
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.fairness.check import check_predictions
-from auditkit.fairness.companions import SHRUNKEN, TESTED, companions
+from auditkit.fairness.companions import EQUALIZED_ODDS, SHRUNKEN, TESTED, companions
 from auditkit.fairness.counts import Counts
 from auditkit.fairness.definitions import RATES
 from auditkit.fairness.settings import Settings
@@ -71,7 +71,9 @@ def test_every_attribute_and_intersection_has_its_rows() -> None:
     attributes = ["sex", "race", "sex × race"]
     for metric in METRICS[:2]:
         found = select(rows, metric=metric)
-        assert [(row.attribute, row.detail) for row in found] == [(a, rate) for a in attributes for rate in TESTED]
+        assert [(row.attribute, row.detail) for row in found] == [
+            (a, test) for a in attributes for test in (*TESTED, EQUALIZED_ODDS)
+        ]
     assert [row.attribute for row in select(rows, metric=METRICS[2])] == attributes
     assert {row.split for row in rows} == {"test"}
     assert all(row.status == "ok" for row in rows)
@@ -85,11 +87,11 @@ def test_adjusted_values_are_holms_over_all_tests() -> None:
     rows, _ = companions(crossed(np.random.default_rng(1)), QUICK)
     raw, adjusted = (select(rows, metric=metric) for metric in METRICS[:2])
     assert [row.value for row in adjusted] == holm([row.value for row in raw]).tolist()
-    assert {row.method for row in adjusted} == {"Holm over 9 tests"}
+    assert {row.method for row in adjusted} == {"Holm over 12 tests"}
 
 
 def test_under_parity_hardly_any_family_has_a_false_alarm() -> None:
-    """200 audits of nothing: one of 9 adjusted p-values is below 0.05 in at most 5 %, raw ones far more often."""
+    """200 audits of nothing: one of 12 adjusted p-values is below 0.05 in at most 5 %, raw ones far more often."""
     rng, settings = np.random.default_rng(2), Settings(replicates=299)
     alarms, raw_alarms = 0, 0
     for _ in range(200):

@@ -8,6 +8,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, matthews_corrcoef
 
 from auditkit.fairness.counts import Counts
 from auditkit.fairness.derived import DERIVED, derived_rows, derived_values
+from auditkit.fairness.margin import Margin
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.resampling import multinomial_replicates
 
@@ -43,7 +44,7 @@ def test_a_zero_denominator_is_no_number(name):
 def judged(cells, minimum=30):
     counts = Counts(("sex",), tuple((name,) for name in "ab"), np.array(cells))
     drawn = multinomial_replicates(counts.cells, 500, np.random.default_rng(0))
-    found = derived_rows(counts, drawn, Settings(minimum_group=minimum, replicates=500))
+    found = derived_rows(Margin(counts, drawn), Settings(minimum_group=minimum, replicates=500))
     return {(row.metric, row.group): row for row in found}
 
 

@@ -149,4 +149,6 @@ def test_too_many_intersections_are_left_out_and_said() -> None:
     groups = tuple((f"{i:02d}", f"{j:02d}") for i in range(20) for j in range(20))
     found = infer(Counts(("a", "b"), groups, rng.integers(5, 20, (400, 2, 2))), Settings(replicates=200))
     assert found.left_out == ["a × b"]
-    assert {row.attribute for row in found.gaps} == {"a", "b"}
+    crossed = [row for row in found.gaps if row.attribute == "a × b"]
+    assert {row.status for row in crossed} == {"insufficient"}
+    assert "400 groups are more than" in crossed[0].reason

@@ -8,10 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from auditkit import InputError, check_fairness
 from auditkit.fairness.check import check_predictions
-from auditkit.fairness.pushdown import count_predictions
+from auditkit.fairness.pushdown import check_table, count_predictions, count_table
 
 COLUMNS = {"label": "truth", "prediction": "decision", "sensitive": ["sex", "race"]}
 
@@ -26,6 +28,7 @@ def people() -> pa.Table:
             "decision": rng.integers(0, 2, 5000),
             "sex": rng.choice(["f", "m"], 5000),
             "race": pa.array(race.tolist()),
+            "weight": rng.integers(1, 40, 5000) / 4,
         }
     )
 
@@ -52,28 +55,109 @@ def sources(people, tmp_path_factory):
     }
 
 
+EVERY = ["pandas", "polars", "lazy polars", "arrow", "duckdb", "parquet", "many parquet files", "a glob", "csv"]
+
+
 @pytest.fixture(scope="module")
 def expected(people):
     groups = {name: people[name] for name in ("sex", "race")}
     return check_fairness(people["truth"], people["decision"], sensitive_features=groups)
 
 
-@pytest.mark.parametrize(
-    "name", ["pandas", "polars", "lazy polars", "arrow", "duckdb", "parquet", "many parquet files", "a glob", "csv"]
-)
-def test_every_source_gives_the_same_counts_numbers_and_caveats(name, sources, expected):
-    check = check_predictions(count_predictions(sources[name], **COLUMNS))
+def same(check, expected):
     assert check.counts.groups == expected.counts.groups
     assert np.array_equal(check.counts.cells, expected.counts.cells)
     assert list(check.metrics) == list(expected.metrics)
     assert check.verdict == expected.verdict
+    assert check.results == expected.results
     assert [caveat.text for caveat in check.caveats] == [caveat.text for caveat in expected.caveats]
 
 
-def test_tensors_give_the_same_counts(people, expected):
-    tensors = [torch.from_numpy(people[name].to_numpy().copy()) for name in ("truth", "decision")]
+@pytest.mark.parametrize("name", EVERY)
+def test_every_source_gives_the_same_counts_numbers_and_caveats(name, sources, expected):
+    same(check_predictions(count_predictions(sources[name], **COLUMNS)), expected)
+
+
+def test_a_table_checked_where_it_lies_is_checked_alike(sources, expected):
+    same(check_table(sources["parquet"], **COLUMNS), expected)
+
+
+def test_a_dask_frame_gives_the_same_counts(people, expected):
+    dask = pytest.importorskip("dask.dataframe", reason="dask is not installed")
+    counts = count_table(dask.from_pandas(people.to_pandas(), npartitions=3), **COLUMNS).counts
+    assert counts.groups == expected.counts.groups
+    assert np.array_equal(counts.cells, expected.counts.cells)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch", "lists"])
+def test_arrays_and_tensors_give_the_same_counts(kind, people, expected):
+    made = {"numpy": np.asarray, "torch": lambda values: torch.from_numpy(values.copy()), "lists": np.ndarray.tolist}
+    columns = [made[kind](people[name].to_numpy()) for name in ("truth", "decision")]
+    same(check_fairness(*columns, sensitive_features={name: people[name] for name in ("sex", "race")}), expected)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_weights_are_summed_at_the_source(name, sources, people):
     groups = {name: people[name] for name in ("sex", "race")}
-    assert list(check_fairness(*tensors, sensitive_features=groups).metrics) == list(expected.metrics)
+    by_rows = check_fairness(
+        people["truth"], people["decision"], sensitive_features=groups, sample_weight=people["weight"]
+    ).counts
+    counts = count_table(sources[name], **COLUMNS, weight="weight").counts
+    assert np.array_equal(counts.cells, by_rows.cells)
+    assert np.array_equal(counts.weights.total, by_rows.weights.total)
+    assert np.array_equal(counts.weights.squares, by_rows.weights.squares)
+
+
+def test_a_weighted_table_is_checked_as_its_rows_are(sources, people):
+    groups = {name: people[name] for name in ("sex", "race")}
+    by_rows = check_fairness(
+        people["truth"], people["decision"], sensitive_features=groups, sample_weight=people["weight"]
+    )
+    same(check_table(sources["parquet"], **COLUMNS, weight="weight"), by_rows)
+
+
+@pytest.mark.parametrize("source", ["pandas", "polars", "arrow", "duckdb"])
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ([1.0, None, 2.0, 3.0], "1 of 4 rows have a weight in column 'w' that is missing"),
+        ([1.0, -1.0, float("inf"), 3.0], "2 of 4 rows have a weight"),
+        ([1.0, float("nan"), 2.0, 3.0], "1 of 4 rows have a weight"),
+        ([0.0, 0.0, 0.0, 0.0], "every weight in column 'w' is 0"),
+        (["a", "b", "c", "d"], "and not numbers"),
+    ],
+)
+def test_weights_that_are_none_are_refused(source, values, says):
+    table = pa.table({"truth": [0, 1, 0, 1], "decision": [0, 1, 1, 0], "sex": ["f", "f", "m", "m"], "w": values})
+    as_source = {
+        "pandas": pa.Table.to_pandas,
+        "polars": pl.from_arrow,
+        "arrow": lambda t: t,
+        "duckdb": duckdb.from_arrow,
+    }
+    with pytest.raises(InputError, match=says):
+        count_table(as_source[source](table), label="truth", prediction="decision", sensitive=["sex"], weight="w")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_order_batches_and_seed_leave_verdicts_unchanged(data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    n, gap = data.draw(st.integers(200, 3000)), data.draw(st.sampled_from([0.0, 0.3, 0.6]))
+    sex = rng.choice(["f", "m"], n)
+    decision = (rng.random(n) < 0.8 - gap * (sex == "f")).astype(int)
+    table = pa.table({"truth": rng.integers(0, 2, n), "decision": decision, "sex": sex})
+    settings = {"label": "truth", "prediction": "decision", "sensitive": ["sex"], "replicates": 200}
+    first = check_table(table, **settings)
+    cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=4)))
+    shuffled = table.take(pa.array(rng.permutation(n)))
+    parts = [shuffled.slice(a, b - a) for a, b in zip([0, *cuts], [*cuts, n], strict=True)]
+    again = check_table(pa.concat_tables(parts), **settings)
+    assert list(again.metrics) == list(first.metrics)
+    assert again.results == first.results
+    value = first.results[0].value
+    if value is not None and not 0.7 < value < 0.9:
+        assert check_table(table, **settings, seed=7).verdict == first.verdict
 
 
 def test_the_order_of_rows_and_their_batches_change_nothing(people, expected):

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.fairness.counts import encode_groups
-from auditkit.fairness.scores import calibration, ranking
+from auditkit.fairness.scores import calibration, metrics, ranking
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.roc import auroc_interval
@@ -120,7 +120,7 @@ def test_means_are_those_of_the_rows_also_off_the_centres() -> None:
         band = np.minimum((s * 10).astype(int), 9)
         error = sum(abs((s - y)[band == b].sum()) for b in range(10)) / mine.sum()
         assert calibration.calibration_errors(calibration.bands_of(counts))[g] == pytest.approx(error, abs=1e-12)
-        plain = calibration.log_loss(counts, g)
+        plain = calibration.log_loss(counts, g).interval()
         losses = -np.log(np.where(y, s, 1 - s))
         assert (plain.upper - plain.value) == pytest.approx(1.95996 * losses.std(ddof=1) / mine.sum() ** 0.5, rel=1e-4)
 
@@ -153,9 +153,9 @@ def test_intervals_cover_calibrated_and_overconfident_scores() -> None:
         bands = calibration.bands_of(counts)
         error, chance = calibration.calibration_error_interval(bands, 0, 0.95, rng, 500)
         covered["error"] += error.lower == 0
-        large = calibration.calibration_in_the_large(counts, 0)
+        large = calibration.calibration_in_the_large(counts, 0).interval()
         covered["large"] += large.lower <= 0 <= large.upper
-        brier = calibration.brier_score(counts, 0)
+        brier = calibration.brier_score(counts, 0).interval()
         covered["brier"] += brier.lower <= 0.2 <= brier.upper  # E[s(1 - s)] of Beta(2, 3) = 6/30
         assert 0.02 < chance < 0.08
         off = count(np.array(["a", "b"] * (n // 2)), rng.random(n) < scores / 2, scores).margin([])
@@ -184,9 +184,7 @@ def test_areas_differences_cover_their_truth_and_seldom_see_gaps_that_are_not() 
 def rows_of(seed: int = 7) -> list[MetricRow]:
     group, truth, scores = people(seed)
     group = np.append(group, ["tiny"] * 5)
-    return calibration.score_rows(
-        count(group, np.append(truth, [True] * 5), np.append(scores, [0.5] * 5)), QUICK, "test"
-    )
+    return metrics.score_rows(count(group, np.append(truth, [True] * 5), np.append(scores, [0.5] * 5)), QUICK, "test")
 
 
 def test_rows_judge_large_groups_and_name_small_ones() -> None:
@@ -199,6 +197,13 @@ def test_rows_judge_large_groups_and_name_small_ones() -> None:
         assert "only 5" in mine["tiny"].reason
         for name in ("", "a", "b", "c"):
             assert mine[name].lower <= mine[name].value <= mine[name].upper
+    for metric in metrics.MEANS:
+        (gap,) = select(rows, metric=f"{metric}_difference")
+        values = {row.group: row.value for row in select(rows, metric=metric) if row.group and row.status == "ok"}
+        assert gap.value == pytest.approx(max(values.values()) - min(values.values()), abs=1e-12)
+        assert gap.detail == f"{max(values, key=values.__getitem__)} – {min(values, key=values.__getitem__)}"
+        assert gap.lower <= gap.value <= gap.upper
+        assert gap.unjudged == ("tiny",)
     for metric in ("auc_difference", "cross_auc_difference"):
         (gap,) = select(rows, metric=metric)
         assert gap.unjudged == ("tiny",)
@@ -213,7 +218,42 @@ def test_rows_judge_large_groups_and_name_small_ones() -> None:
 def test_one_group_that_can_be_judged_is_no_comparison() -> None:
     group = np.array(["a"] * 100 + ["b"] * 10)
     truth = np.array([True, False] * 55)
-    rows = calibration.score_rows(count(group, truth, np.linspace(0, 1, 110)), QUICK)
+    rows = metrics.score_rows(count(group, truth, np.linspace(0, 1, 110)), QUICK)
     assert {row.status for row in rows if row.metric in ("auc_difference", "cross_auc_difference", "abroca")} == {
         "insufficient"
     }
+
+
+def test_many_areas_at_once_are_each_its_own() -> None:
+    rng = np.random.default_rng(2)
+    cells = rng.integers(0, 5, (2, 2, 40, 20))
+    cells[..., 0] += 1
+    together = ranking.areas_between((cells[0, 0], cells[0, 1]), (cells[1, 0], cells[1, 1]))
+    for at, found in enumerate(together):
+        first, second = (cells[0, 0, at], cells[0, 1, at]), (cells[1, 0, at], cells[1, 1, at])
+        a, b = (np.array([0, *np.cumsum(side[::-1])]) / side.sum() for side in (first[0], second[0]))
+        fine = np.unique([*np.linspace(0, 1, 20_001), *a, *b])
+        heights = [
+            np.interp(fine + 1e-12, x, np.array([0, *np.cumsum(side[1][::-1])]) / side[1].sum())
+            for x, side in ((a, first), (b, second))
+        ]
+        difference = np.abs(heights[0] - heights[1])
+        walked = float(np.sum(np.diff(fine) * (difference[1:] + difference[:-1]) / 2))
+        assert found == pytest.approx(walked, abs=2e-3)
+        assert found == pytest.approx(ranking.area_between(first, second), abs=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [(400, 400), (1000, 60, 60), (300,) * 6])
+def test_differences_of_means_cover_the_truth_for_all_pairs_at_once(sizes: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(9)
+    runs, sure = 200, dict.fromkeys(metrics.MEANS, 0)
+    group = np.repeat([f"g{at}" for at in range(len(sizes))], sizes)
+    for _ in range(runs):
+        scores = rng.beta(1.5, 3, len(group))
+        counts = count(group, rng.random(len(group)) < scores, scores)
+        for metric, kind in metrics.MEANS.items():
+            means = [kind.of(counts, g) for g in range(len(sizes))]
+            found, _ = metrics.widest([mean.value for mean in means], [mean.error for mean in means], 0.95)
+            sure[metric] += found.lower > 0
+    for metric, times in sure.items():
+        assert times / runs <= 0.08, metric  # 0.05 is promised; 200 runs tell 0.08 from it

@@ -3,10 +3,15 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from auditkit import InputError, check_fairness
+from auditkit.evidence.metrics import select
+from auditkit.evidence.section import matching
+from auditkit.evidence.store import Evidence
+from auditkit.fairness.record import keep
 from auditkit.fairness.scores.view import score_sections
 
 NASTY = "<script>alert(1)</script>"
@@ -58,12 +63,52 @@ def test_scores_that_are_no_probabilities_are_ranked_and_no_more(scored):
         check.frontier("demographic_parity_difference")
 
 
-def test_names_reach_plotly_only_escaped(scored):
+def test_scores_have_sections_that_name_no_group_but_as_text(scored):
     groups, truth, scores = scored
     check = check_fairness(truth, scores >= 0.5, sensitive_features=groups, scores=scores)
-    found = check.frontier("demographic_parity_difference")
-    sections = score_sections(check.score_counts, found)
-    assert len(sections) == 3
-    for section in sections:
+    made = {section.key: section for section in check.sections()}
+    for key in ("calibration-0", "multicalibration", "ranking-0", "score-thresholds-0"):
+        section = made[key]
         assert "<script" not in json.dumps(json.loads(section.figure.to_json()), ensure_ascii=False)
         assert section.figure.layout.title.text
+        assert section.reading
+        assert section.how
+    assert made["calibration-0"].finding.startswith("By sex, f is most clearly off: its mean score lies")
+    assert made["score-thresholds-0"].finding.startswith("Decisions are positive from a score of 0.5")
+
+
+def test_the_view_shows_what_the_evidence_holds_and_computes_nothing(scored, tmp_path):
+    groups, truth, scores = scored
+    check = check_fairness(truth, scores >= 0.5, sensitive_features=groups, scores=scores)
+    kept = Evidence(keep(check, tmp_path))
+    rows = select(kept.rows, analysis="fairness")
+    told = {section.key: section for section in score_sections(kept, rows, ["sex"])}
+    assert [section.finding for section in told.values()] == [
+        section.finding for section in score_sections(check, check.rows, ["sex"])
+    ]
+    dots = [trace for trace in told["calibration-0"].figure.data if trace.mode == "lines+markers"]
+    for trace, group in zip(dots, check.counts.names, strict=True):
+        bands = matching(kept.table("fairness/reliability"), attribute="sex", group=group)
+        assert list(trace.x) == [band["score"] for band in bands]
+        assert list(trace.y) == [band["rate"] for band in bands]
+    curve = next(trace for trace in told["score-thresholds-0"].figure.data if trace.name == "f")
+    assert list(curve.y) == [line["selection_rate"] for line in matching(
+        kept.table("fairness/score_curves"), attribute="sex", group="f"
+    )]  # fmt: skip
+    cells = kept.table("fairness/multicalibration").to_pylist()
+    (worst,) = select(rows, metric="multicalibration_error", attribute="sex")
+    assert abs(cells[0]["difference"]) == pytest.approx(worst.value)
+    changed = kept.table("fairness/reliability").append_column("rate2", kept.table("fairness/reliability")["rate"])
+    changed = changed.set_column(changed.schema.get_field_index("rate"), "rate", pa.array([0.25] * len(changed)))
+    told = score_sections(Other(kept, {"fairness/reliability": changed}), rows, ["sex"])
+    assert set(told[0].figure.data[1].y) == {0.25}, "a view shows the table that is there"
+
+
+class Other:
+    """Evidence with some tables exchanged."""
+
+    def __init__(self, evidence, tables):
+        self.evidence, self.tables = evidence, tables
+
+    def table(self, name):
+        return self.tables[name] if name in self.tables else self.evidence.table(name)

@@ -18,7 +18,7 @@ from auditkit.fairness.slices.view import slice_sections
 from benchmarks.slice_search import PLANTED, planted
 
 
-def brute_force(columns, loss, minimum, depth, alpha):
+def brute_force(columns, loss, minimum, depth, caution):
     """The score of every slice, by going through all of them."""
     found = []
     every = [(at, place) for at, column in enumerate(columns) for place in range(len(column.predicates))]
@@ -28,8 +28,8 @@ def brute_force(columns, loss, minimum, depth, alpha):
                 continue
             inside = np.logical_and.reduce([columns[at].member[place][columns[at].codes] for at, place in chosen])
             if inside.sum() >= minimum:
-                ratio = loss[inside].mean() / loss.mean()
-                found.append(alpha * (ratio - 1) - (1 - alpha) * (len(loss) / inside.sum() - 1))
+                allowance = caution * loss.std() / np.sqrt(inside.sum())
+                found.append((loss[inside].mean() - allowance) / loss.mean() - 1)
     return sorted((score for score in found if score > 1e-9), reverse=True)
 
 
@@ -40,10 +40,10 @@ def brute_force(columns, loss, minimum, depth, alpha):
     depth=st.integers(1, 3),
     size=st.integers(1, 12),
     minimum=st.integers(1, 8),
-    alpha=st.sampled_from([0.4, 0.9, 0.99]),
+    caution=st.sampled_from([0.0, 0.5, 1.0, 4.0]),
     binary=st.booleans(),
 )
-def test_the_search_finds_what_going_through_all_slices_finds(seed, rows, depth, size, minimum, alpha, binary):
+def test_the_search_finds_what_going_through_all_slices_finds(seed, rows, depth, size, minimum, caution, binary):
     rng = np.random.default_rng(seed)
     columns = [
         code("a", pa.array(rng.choice(["x", "y", "z", None], rows)), minimum),
@@ -51,8 +51,8 @@ def test_the_search_finds_what_going_through_all_slices_finds(seed, rows, depth,
         code("c", pa.array(np.where(rng.random(rows) < 0.2, np.nan, rng.normal(size=rows))), minimum),
     ]
     loss = (rng.random(rows) < 0.3).astype(float) if binary else rng.exponential(size=rows) * (rng.random(rows) < 0.7)
-    found = rank_slices(columns, loss, minimum_rows=minimum, depth=depth, size=size, alpha=alpha).candidates
-    wanted = brute_force(columns, loss, minimum, depth, alpha)[:size] if loss.any() else []
+    found = rank_slices(columns, loss, minimum_rows=minimum, depth=depth, size=size, caution=caution).candidates
+    wanted = brute_force(columns, loss, minimum, depth, caution)[:size] if loss.any() else []
     assert [one.score for one in found if one.score > 1e-9] == pytest.approx(wanted)
     for one in found:
         inside = np.logical_and.reduce([columns[at].member[place][columns[at].codes] for at, place in one.members])

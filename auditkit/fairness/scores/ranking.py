@@ -90,35 +90,41 @@ def widest_difference(
 ) -> tuple[Estimate, tuple[str, str]]:
     """The largest difference between two groups' AUC (or, crossed, their two xAUC), and the pair, larger first.
 
-    Every group needs rows of both labels and there must be two groups. Bounds hold for all pairs at once (Bonferroni).
+    Every group needs rows of both labels and there must be two groups. Bounds hold for all pairs at once (Bonferroni);
+    a pair's join the two areas' own, squaring and adding (Newcombe 1998, Statistics in Medicine 17, 873-890), since
+    plain standard errors cover in 92 to 93 % where a group has a hundred rows.
     """
-    matrix = cross_areas(counts)
     first, second = np.triu_indices(len(counts.groups), 1)
-    spread = np.array(
-        [[area_variance(n, m)[1] for n in counts.cells[:, 0]] for m in counts.cells[:, 1]]
-        if crossed
-        else np.diag([area_variance(cells[0], cells[1])[1] for cells in counts.cells])
+    level = 1 - (1 - confidence) / len(first)
+    sides = [(first, second), (second, first)] if crossed else [(first, first), (second, second)]
+    one, other = (
+        np.array([area_interval(counts.cells[j, 0], counts.cells[i, 1], level) for i, j in zip(*side, strict=True)])
+        for side in sides
     )
-    if crossed:
-        difference = matrix[first, second] - matrix[second, first]
-        error = np.sqrt(spread[first, second] + spread[second, first])
-    else:
-        difference = matrix[first, first] - matrix[second, second]
-        error = np.sqrt(spread[first, first] + spread[second, second])
-    z = normal_quantile(1 - (1 - confidence) / len(first))
+    difference = one[:, 0] - other[:, 0]
+    low = difference - np.hypot(one[:, 0] - one[:, 1], other[:, 2] - other[:, 0])
+    high = difference + np.hypot(one[:, 2] - one[:, 0], other[:, 0] - other[:, 1])
     size = np.abs(difference)
     at = int(size.argmax())
     pair = (int(first[at]), int(second[at])) if difference[at] >= 0 else (int(second[at]), int(first[at]))
-    lower, upper = float(np.maximum(size - z * error, 0).max()), float(np.minimum((size + z * error).max(), 1))
+    lower = float(np.maximum(0.0, np.maximum(low, -high)).max())
+    upper = float(min(1.0, np.maximum(np.abs(low), np.abs(high)).max()))
     return Estimate(float(size[at]), lower, upper), (counts.names[pair[0]], counts.names[pair[1]])
 
 
 def roc_curve(negatives: Weights, positives: Weights) -> tuple[Floats, Floats]:
-    """False and true positive rates at every edge from above the last to the first, float64 [bins + 1] each."""
-    n, m = (
-        np.concatenate([[0.0], np.cumsum(np.asarray(side, dtype=np.float64)[::-1])]) for side in (negatives, positives)
-    )
-    return n / n[-1], m / m[-1]
+    """False and true positive rates at every edge from above the last to the first, float64 [..., bins + 1] each.
+
+    negatives, positives: rows per bin, [..., bins].
+    """
+    n, m = (_from_above(side) for side in (negatives, positives))
+    return n / n[..., -1:], m / m[..., -1:]
+
+
+def _from_above(side: Weights) -> Floats:
+    """How many rows lie in a bin or above it, from none to all: float64 [..., bins + 1]."""
+    rows = np.asarray(side, dtype=np.float64)[..., ::-1]
+    return np.concatenate([np.zeros((*rows.shape[:-1], 1)), np.cumsum(rows, axis=-1)], axis=-1)
 
 
 def area_between(first: tuple[Weights, Weights], second: tuple[Weights, Weights]) -> float:
@@ -129,14 +135,28 @@ def area_between(first: tuple[Weights, Weights], second: tuple[Weights, Weights]
     >>> area_between((np.array([1, 0]), np.array([0, 1])), (np.array([1, 1]), np.array([1, 1])))
     0.5
     """
-    curves = [roc_curve(*side) for side in (first, second)]
+    (n, m), (other_n, other_m) = ([np.asarray(side)[None] for side in pair] for pair in (first, second))
+    return float(areas_between((n, m), (other_n, other_m))[0])
+
+
+def areas_between(first: tuple[Weights, Weights], second: tuple[Weights, Weights]) -> Floats:
+    """ABROCA of many pairs of curves at once: float64 [pairs]. first, second: (negatives, positives), [pairs, bins].
+
+    The curves are laid end to end, each two units after the one before, and walked along once.
+    """
+    pairs = len(np.asarray(first[0]))
+    apart = 2.0 * np.arange(pairs)[:, None]
+    curves = [((x + apart).ravel(), y.ravel()) for x, y in (roc_curve(*side) for side in (first, second))]
     grid = np.unique(np.concatenate([x for x, _ in curves]))
     left, right = (a - b for a, b in zip(_between(*curves[0], grid), _between(*curves[1], grid), strict=True))
-    width = np.diff(grid)
     total = np.abs(left) + np.abs(right)
     crossing = left * right < 0
     height = np.where(crossing, np.divide(left**2 + right**2, total, out=np.zeros_like(total), where=total > 0), total)
-    return float((width * height).sum() / 2)
+    pair = (grid[:-1] / 2).astype(np.int64)
+    within = grid[:-1] - 2.0 * pair < 1
+    weights = (np.diff(grid) * height / 2)[within]
+    total_area: Floats = np.bincount(pair[within], weights=weights, minlength=pairs).astype(np.float64)
+    return total_area
 
 
 def _between(x: Floats, y: Floats, grid: Floats) -> tuple[Floats, Floats]:
@@ -156,10 +176,8 @@ def area_between_by_chance(
     drawn = [
         rng.multivariate_hypergeometric(a + b, int(a.sum()), size=draws) for a, b in zip(first, second, strict=True)
     ]
-    pooled = [a + b for a, b in zip(first, second, strict=True)]
-    return np.array(
-        [area_between((n, m), (pooled[0] - n, pooled[1] - m)) for n, m in zip(drawn[0], drawn[1], strict=True)]
-    )
+    left = [a + b - some for a, b, some in zip(first, second, drawn, strict=True)]
+    return areas_between((drawn[0], drawn[1]), (left[0], left[1]))
 
 
 def average_precision(negatives: Weights, positives: Weights) -> float:

@@ -19,10 +19,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
-from auditkit.fairness.columns import as_column, as_columns, as_numbers
-from auditkit.fairness.slices.confirm import confirm_slices, hash_split
-from auditkit.fairness.slices.predicates import Coded, Predicate, code
-from auditkit.fairness.slices.search import ALPHA, Candidate, rank_slices
+from auditkit.fairness.columns import as_column
+from auditkit.fairness.slices.confirm import confirm_slices
+from auditkit.fairness.slices.halves import Halves, split_rows
+from auditkit.fairness.slices.predicates import Coded, Predicate
+from auditkit.fairness.slices.search import CAUTION, Candidate, rank_slices
 
 __all__ = ["Predicate", "Slice", "SliceSearch", "find_slices"]
 
@@ -130,15 +131,16 @@ def find_slices(
     top: int = 5,
     seed: int = 0,
     confidence: float = 0.95,
-    alpha: float = ALPHA,
+    caution: float = CAUTION,
 ) -> SliceSearch:
     """Find the slices with the worst mean loss, and confirm them on rows that the search has not seen.
 
     columns: name → column [n] (Arrow, numpy, list, or a whole table or data frame). loss: [n], finite, not negative;
     for 0 and 1 (an error or none) test and intervals are exact. depth: the most conditions of a slice; 3 takes up to
     hundreds of times as long as 2. minimum_rows: fewest rows of a slice within the half that is searched; 1 % of it,
-    at least 32, when left out. top: how many are tested; the fewer, the less each has to show. alpha: weight of the
-    loss against the size, see `search.py`. The result does not depend on the order of rows.
+    at least 32, when left out. top: how many are tested; the fewer, the less each has to show. caution: standard errors
+    that a slice has to lie above everybody to be looked at, see `search.py`. The result does not depend on the order
+    of rows: which half a row falls in is told by a seeded hash of what it holds.
 
     Raises InputError for columns of different lengths, losses that are none, or too few rows to search.
 
@@ -147,30 +149,36 @@ def find_slices(
     >>> found.slices[0].text, found.slices[0].n, found.slices[0].confirmed
     ('sex = f and hours < 20', 400, True)
     """
-    named = as_columns(columns, "columns")
-    losses = _losses(loss, named)
-    _sensible(depth, minimum_rows, top, seed, confidence, alpha)
-    fewest = max(32, -(-len(losses) // 200)) if minimum_rows is None else minimum_rows
-    coded = [code(name, column, fewest) for name, column in named.items()]
-    order, first = hash_split([column.codes for column in coded], losses, seed)
-    halves = order[first], order[~first]
-    if len(halves[0]) < fewest or not len(halves[1]):
-        raise InputError(
-            f"{len(losses):,} rows are too few to search one half for slices of at least {fewest:,} rows and confirm "
-            "them on the other; give more rows or a smaller minimum_rows"
-        )
-    searched, other = ([_part(column, half) for column in coded] for half in halves)
+    _sensible(depth, minimum_rows, top, seed, confidence, caution)
+    halves = split_rows(columns, loss, minimum_rows, seed)
+    return search_halves(halves, depth=depth, top=top, seed=seed, confidence=confidence, caution=caution)
+
+
+def search_halves(
+    halves: Halves,
+    *,
+    depth: int = 2,
+    top: int = 5,
+    seed: int = 0,
+    confidence: float = 0.95,
+    caution: float = CAUTION,
+) -> SliceSearch:
+    """`find_slices` in rows that are already split and coded."""
+    searched, other, fewest = halves.search.columns, halves.confirm.columns, halves.minimum_rows
     ranking = rank_slices(
-        searched, losses[halves[0]], minimum_rows=fewest, depth=depth, size=max(_POOL, top), alpha=alpha
+        searched, halves.search.loss, minimum_rows=fewest, depth=depth, size=max(_POOL, top), caution=caution
     )
     chosen = _distinct(ranking.candidates, searched, top)
     told = confirm_slices(
-        [_inside(other, one) for one in chosen], losses[halves[1]], confidence, np.random.default_rng([seed, 0x511CE])
+        [_inside(other, one) for one in chosen],
+        halves.confirm.loss,
+        confidence,
+        np.random.default_rng([seed, 0x511CE]),
     )
     return SliceSearch(
         slices=tuple(
             Slice(
-                conditions=tuple(coded[at].predicates[place] for at, place in one.members),
+                conditions=tuple(searched[at].predicates[place] for at, place in one.members),
                 score=one.score,
                 n=one.n + seen.n,
                 search_n=one.n,
@@ -189,23 +197,19 @@ def find_slices(
             )
             for one, seen in zip(chosen, told, strict=True)
         ),
-        overall=float(losses[order].mean()),
-        binary=bool(np.isin(losses, (0.0, 1.0)).all()),
-        rows=len(losses),
-        search_rows=len(halves[0]),
-        confirm_rows=len(halves[1]),
+        overall=halves.mean,
+        binary=halves.binary,
+        rows=halves.rows,
+        search_rows=len(halves.search.loss),
+        confirm_rows=len(halves.confirm.loss),
         depth=depth,
         minimum_rows=fewest,
         confidence=confidence,
         seed=seed,
-        predicates=sum(len(column.predicates) for column in coded),
+        predicates=sum(len(column.predicates) for column in searched),
         scored=ranking.scored,
-        unsearched=tuple(column.name for column in coded if not column.predicates),
+        unsearched=tuple(column.name for column in searched if not column.predicates),
     )
-
-
-def _part(column: Coded, rows: npt.NDArray) -> Coded:
-    return Coded(column.name, column.codes[rows], column.predicates, column.member)
 
 
 def _inside(columns: list[Coded], one: Candidate) -> npt.NDArray[np.bool_]:
@@ -225,27 +229,7 @@ def _distinct(candidates: list[Candidate], columns: list[Coded], top: int) -> li
     return [one for one, _ in chosen]
 
 
-def _losses(loss: npt.ArrayLike, columns: Mapping[str, pa.Array]) -> npt.NDArray[np.float64]:
-    column = as_column(loss, "loss")
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    losses = as_numbers(column, "loss", "slices") + 0.0
-    if (losses < 0).any():
-        raise InputError(
-            f"slices: loss is negative, first in row {int((losses < 0).argmax()) + 1:,}; give errors as 0 and 1, or "
-            "losses of which none is below zero"
-        )
-    if not columns:
-        raise InputError("slices: no column was given; give at least one to look for slices in")
-    for name, values in columns.items():
-        if len(values) != len(losses):
-            raise InputError(
-                f"slices: column {name!r} has {len(values):,} rows, loss {len(losses):,}; give one value for each row"
-            )
-    return losses
-
-
-def _sensible(depth: int, minimum_rows: int | None, top: int, seed: int, confidence: float, alpha: float) -> None:
+def _sensible(depth: int, minimum_rows: int | None, top: int, seed: int, confidence: float, caution: float) -> None:
     for name, value, least in (
         ("depth", depth, 1),
         ("minimum_rows", minimum_rows, 1),
@@ -256,5 +240,7 @@ def _sensible(depth: int, minimum_rows: int | None, top: int, seed: int, confide
             raise InputError(f"slices: {name} must be at least {least}, got {value}")
     if not 0.5 < confidence < 1:
         raise InputError(f"slices: confidence must lie between 0.5 and 1, got {confidence:g}; 0.95 is usual")
-    if not 0 < alpha <= 1:
-        raise InputError(f"slices: alpha must lie above 0 and not above 1, got {alpha:g}")
+    if not 0 <= caution < 100:
+        raise InputError(
+            f"slices: caution must be at least 0 and below 100 standard errors, got {caution:g}; 4 is usual"
+        )

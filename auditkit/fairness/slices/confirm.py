@@ -120,9 +120,11 @@ class Confirmation:
 
 
 def confirm_slices(
-    members: Sequence[Booleans], loss: Floats, confidence: float, rng: np.random.Generator
+    members: Sequence[Booleans], loss: Floats, confidence: float, rng: np.random.Generator, others: int = 0
 ) -> list[Confirmation]:
     """Hold each slice against the rows outside it. members: bool [n] each; loss: float64 [n], of the second half.
+
+    others: further intervals that are to hold together with those of the slices.
 
     >>> slices = [np.arange(1000) < 100, np.arange(1000) % 3 == 0]
     >>> found = confirm_slices(slices, (np.arange(1000) % 10 < 1 + 4 * slices[0]) * 1.0, 0.95, np.random.default_rng(0))
@@ -130,7 +132,7 @@ def confirm_slices(
     (0.5, 0.4, True, False)
     """
     tested = [inside for inside in members if 0 < inside.sum() < len(loss)]
-    level = 1 - (1 - confidence) / max(1, len(tested))
+    level = 1 - (1 - confidence) / max(1, len(tested) + others)
     binary = bool(((loss == 0) | (loss == 1)).all())
     made: list[Confirmation] = []
     for inside in members:
@@ -139,13 +141,28 @@ def confirm_slices(
             where = "in it" if n == 0 else "outside it"
             made.append(Confirmation(n, reason=f"the half that confirms has no rows {where}"))
         elif binary:
-            made.append(_binary(inside, loss, level, len(tested) > 1))
+            made.append(_binary(inside, loss, level, len(tested) + others > 1))
         else:
             made.append(_numeric(inside, loss, level, rng))
     adjusted = iter(holm([one.p for one in made if one.p is not None]))
     return [
         one if one.p is None else _judged(one, next(adjusted), confidence) for one in made
     ]  # fmt: skip
+
+
+def mean_interval(loss: Floats, level: float, binary: bool) -> tuple[float, float]:
+    """The interval of a mean loss: Wilson's with continuity correction for 0/1 losses, Student's t otherwise.
+
+    >>> [round(edge, 3) for edge in mean_interval(np.repeat([0.0, 1.0], [51, 5]), 0.95, True)]
+    [0.033, 0.204]
+    """
+    if binary:
+        low, high = score_interval(loss.sum(), len(loss), normal_quantile(level), corrected=True)
+        return float(low), float(high)
+    if len(loss) < 2:
+        return 0.0, float("inf")
+    reach = float(stdtrit(len(loss) - 1, (1 + level) / 2)) * float(loss.std(ddof=1)) / float(np.sqrt(len(loss)))
+    return max(0.0, float(loss.mean()) - reach), float(loss.mean()) + reach
 
 
 def _judged(one: Confirmation, adjusted: float, confidence: float) -> Confirmation:

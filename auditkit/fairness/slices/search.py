@@ -1,18 +1,23 @@
 """The slices with the worst loss, found exactly: all of up to `depth` conditions on different columns.
 
-A slice of n rows with summed loss s is scored as SliceLine does (Sagadeeva and Boehm 2021, SliceLine: Fast,
-Linear-Algebra-based Slice Finding for ML Model Debugging, SIGMOD, 2290-2299), against all N rows with mean loss e:
+A slice of n rows with summed loss s is scored, against the mean e and the standard deviation σ of all rows' losses, by
+the mean loss it has at least, after an allowance for having been picked as the worst of very many:
 
-    score = alpha · (s / n / e - 1) - (1 - alpha) · (N / n - 1)
+    score = (s / n - CAUTION · σ / √n) / e - 1
 
-A slice as large and as bad as everybody scores 0; only positive scores count. Every slice within another has at most
-its summed loss, at least `minimum_rows` rows, and at least s / (largest loss) of them; since the score rises with s and
-falls with n as long as it is positive, that bounds what any slice inside can reach. Predicates, pairs of columns and
-whole branches whose bound is no better than what is in hand are left out without loss.
+Only positive scores count. Of a hundred thousand slices that are no worse than everybody, the one that looks worst
+lies about four standard errors above it, so that few of them score at all, while a slice that is truly worse is ranked
+by how much worse it is. (SliceLine's score, Sagadeeva and Boehm 2021, SIGMOD, 2290-2299, has a fixed price for
+smallness instead, and in tables of ten thousand rows is led by the noise of the smallest slices.)
 
-Sums are counted, not gathered: the histogram of two columns' bins, over the rows with a loss, gives the summed losses,
-hence the bounds, of every pair of their predicates (a run of bins is a sum of its bins); only pairs of columns that
-pass are counted over all rows. One histogram over two columns and two others holds four such pairs.
+As there, the search is exact and prunes by bounds. Where it is positive, the score rises with s and falls with n; every
+slice within another has at most its summed loss, at least `minimum_rows` rows, and at least s / (largest loss) of them;
+and that bounds what any slice inside can reach. Predicates, pairs of columns and whole branches whose bound is no
+better than what is in hand are left out without loss.
+
+Sums are counted, not gathered. Columns are packed into blocks of few bins, crossed; the histogram of two blocks,
+between the matrices that say which bins each predicate holds, gives all pairs of their predicates in two products.
+First that is done over the rows with a loss, which gives the bounds; only blocks that pass are counted over all rows.
 """
 
 from __future__ import annotations
@@ -27,14 +32,13 @@ import numpy.typing as npt
 
 from auditkit.fairness.slices.predicates import Coded
 
-ALPHA = 0.99
-"""Weight of the loss against the size. At SliceLine's usual 0.95 a slice of 2 % of rows would have to be 3.6 times as
-bad as everybody to score at all; here 1.5 times is enough."""
+CAUTION = 4.0
+"""Standard errors that a slice has to lie above everybody to score."""
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-_FEW_BINS = 100
-"""Two columns of no more bins than this, crossed, are counted as one: a table of two such still fits a fast cache."""
+_FEW_BINS = 128
+"""The most bins of a block of columns, crossed: a table of two such blocks still fits a fast cache."""
 
 Name = Callable[[int], tuple[tuple[int, int], ...]]
 
@@ -75,86 +79,105 @@ def _within(members: tuple[tuple[int, int], ...], at: int, kept: Integers) -> Na
     return lambda place: (*members, (at, int(kept[place])))
 
 
-def _crossing(first: int, mine: Integers, second: int, other: Integers) -> Name:
-    """The slices of a condition on each of two columns, as a flattened table has them."""
-    return lambda place: (
-        (first, int(mine[place // len(other)])),
-        (second, int(other[place % len(other)])),
-    )
+def _crossing(first: _Block, second: _Block) -> Name:
+    """The slices of a predicate of each of two blocks, as a flattened table has them."""
+    wide = len(second.predicates)
+    return lambda place: tuple(sorted((first.predicates[place // wide], second.predicates[place % wide])))
 
 
 @dataclass(frozen=True)
 class _Block:
-    """One column, or two neighbours, coded as one: a histogram of two blocks holds up to four pairs of columns."""
+    """A few columns coded as one, so that a histogram of two blocks holds all pairs of their columns.
 
-    places: tuple[int, ...]
-    shape: tuple[int, ...]
+    predicates: (column, predicate) places; member: [predicates, bins]; codes: [n], lossy: those of rows with a loss;
+    the others are the same times `_FEW_BINS`.
+    """
+
+    predicates: list[tuple[int, int]]
+    member: Floats
     codes: Integers
     lossy: Integers
+    shifted: Integers
+    lossy_shifted: Integers
 
-    def histogram(
-        self, other: _Block, count: Callable[[Integers, int], npt.NDArray], lossy: bool = False
-    ) -> list[tuple[tuple[int, int], npt.NDArray]]:
-        """For each pair of columns, of this block and the other, the table [bins, bins] that `count` makes of codes."""
-        mine, others = (self.lossy, other.lossy) if lossy else (self.codes, other.codes)
-        places, shape, codes = self.places, self.shape, mine
-        if other is not self:
-            places, shape = places + other.places, shape + other.shape
-            codes = mine * math.prod(other.shape) + others
-        pairs = [(a, b) for a in self.places for b in other.places if a < b]
-        if not pairs:
-            return []
-        cells = count(codes, math.prod(shape)).reshape(shape)
-        return [
-            ((a, b), cells.sum(axis=tuple(at for at, place in enumerate(places) if place not in (a, b))))
-            for a, b in pairs
-        ]
+    def crossed(self, other: _Block, loss: Floats | None, lossy: bool) -> Floats:
+        """Rows, or summed losses, of every pair of predicates [mine, others]; within a block those of two columns."""
+        if other is self:
+            codes = self.lossy if lossy else self.codes
+            cells = np.bincount(codes, weights=loss, minlength=self.member.shape[1])
+            return np.asarray((self.member * cells) @ self.member.T)
+        codes = self.lossy_shifted + other.lossy if lossy else self.shifted + other.codes
+        shape = self.member.shape[1], max(_FEW_BINS, other.member.shape[1])
+        if shape[1] > _FEW_BINS:
+            codes = (self.lossy if lossy else self.codes) * shape[1] + (other.lossy if lossy else other.codes)
+        table = np.bincount(codes, weights=loss, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
+        return np.asarray(self.member @ table[:, : other.member.shape[1]] @ other.member.T)
+
+    def apart(self, other: _Block) -> npt.NDArray[np.bool_]:
+        """Which pairs of predicates are of two columns, each pair once."""
+        mine, others = (np.array([at for at, _ in block.predicates]) for block in (self, other))
+        return mine[:, None] < others if other is self else mine[:, None] != others
 
 
-def _blocks(columns: Sequence[Coded], places: Sequence[int], lossy: Integers) -> list[_Block]:
-    """Neighbouring columns by twos where their bins, crossed, are few."""
-    blocks: list[_Block] = []
-    for place in places:
-        column, last = columns[place], blocks[-1] if blocks else None
-        if last and len(last.places) == 1 and last.shape[0] * column.bins <= _FEW_BINS:
-            codes = last.codes * column.bins + column.codes
-            blocks[-1] = _Block((*last.places, place), (*last.shape, column.bins), codes, codes[lossy])
+def _blocks(columns: Sequence[Coded], kept: Sequence[Integers], used: Sequence[int], lossy: Integers) -> list[_Block]:
+    """Columns packed by first fit, the widest first. used: the bins of each column that have rows."""
+    packs: list[list[int]] = []
+    for at in sorted((at for at, places in enumerate(kept) if len(places)), key=lambda at: (-used[at], at)):
+        fits = (pack for pack in packs if math.prod(used[place] for place in pack) * used[at] <= _FEW_BINS)
+        pack = next(fits, None)
+        if pack is None:
+            packs.append([at])
         else:
-            blocks.append(_Block((place,), (column.bins,), column.codes, column.codes[lossy]))
+            pack.append(at)
+    blocks = []
+    for pack in packs:
+        shape = tuple(used[at] for at in pack)
+        codes = columns[pack[0]].codes
+        for at in pack[1:]:
+            codes = codes * used[at] + columns[at].codes
+        bins = np.unravel_index(np.arange(math.prod(shape)), shape)
+        member = np.concatenate(
+            [columns[at].member[kept[at]][:, bin_of] for at, bin_of in zip(pack, bins, strict=True)]
+        ).astype(np.float64)
+        predicates = [(at, int(place)) for at in pack for place in kept[at]]
+        bad = codes[lossy]
+        blocks.append(_Block(predicates, member, codes, bad, codes * _FEW_BINS, bad * _FEW_BINS))
     return blocks
 
 
 class _Search:
     """One search over columns of bins [n] and losses [n]."""
 
-    def __init__(self, columns: Sequence[Coded], loss: Floats, minimum_rows: int, alpha: float, size: int) -> None:
-        self.columns, self.loss, self.minimum, self.alpha = columns, loss, minimum_rows, alpha
-        self.rows, self.mean, self.largest = len(loss), float(loss.mean()), float(loss.max())
+    def __init__(self, columns: Sequence[Coded], loss: Floats, minimum_rows: int, caution: float, size: int) -> None:
+        self.columns, self.loss, self.minimum = columns, loss, minimum_rows
+        self.mean, self.largest = float(loss.mean()), float(loss.max())
+        self.error = caution * float(loss.std())
         self.members = [column.member.astype(np.float64) for column in columns]
         self.lossy = np.flatnonzero(loss)
         self.flat = bool((loss[self.lossy] == 1).all())
         self.best = _Best(size)
         self.counted = 0
+        self.used: list[int] = []
 
     def score(self, total: Floats, n: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
-            value = self.alpha * (total / n / self.mean - 1) - (1 - self.alpha) * (self.rows / n - 1)
+            value = (total / n - self.error / np.sqrt(n)) / self.mean - 1
         return np.where(n >= self.minimum, value, -np.inf)
 
     def bound(self, total: Floats) -> Floats:
         """The best score of any slice whose summed loss is at most this; a hair more, against rounding."""
         return self.score(total, np.maximum(self.minimum, total / self.largest)) + 1e-9
 
-    def totals(self, codes: Integers, bins: int, loss: Floats) -> Floats:
-        return np.bincount(codes, weights=None if self.flat else loss, minlength=bins).astype(np.float64)
-
     def singles(self) -> list[Integers]:
         """Score every predicate; return, for each column, those that a better slice could lie within."""
         sums = []
+        loss = self.loss[self.lossy]
         for at, column in enumerate(self.columns):
-            loss = self.loss[self.lossy]
-            total = self.members[at] @ self.totals(column.codes[self.lossy], column.bins, loss)
-            n = self.members[at] @ np.bincount(column.codes, minlength=column.bins)
+            weights = None if self.flat else loss
+            total = self.members[at] @ np.bincount(column.codes[self.lossy], weights=weights, minlength=column.bins)
+            rows = np.bincount(column.codes, minlength=column.bins)
+            self.used.append(int(np.flatnonzero(rows)[-1]) + 1)
+            n = self.members[at] @ rows
             sums.append((n, total))
             self.take(self.score(total, n), n, total, _within((), at, np.arange(len(n))))
         return [np.flatnonzero((n >= self.minimum) & (self.bound(total) > self.best.bar)) for n, total in sums]
@@ -171,28 +194,20 @@ class _Search:
 
     def pairs(self, kept: list[Integers], deeper: bool) -> list[tuple[float, tuple[int, int], tuple[int, int]]]:
         """Score every pair; where `deeper` is asked for, return the pairs a better slice could lie within."""
-        blocks = _blocks(self.columns, [at for at, places in enumerate(kept) if len(places)], self.lossy)
+        blocks = _blocks(self.columns, kept, self.used, self.lossy)
+        loss = None if self.flat else self.loss[self.lossy]
         within = []
         for left, right in itertools.combinations_with_replacement(blocks, 2):
-            promising = []
-            cells = left.histogram(
-                right, lambda codes, bins: self.totals(codes, bins, self.loss[self.lossy]), lossy=True
-            )
-            for (first, second), table in cells:
-                total = self.members[first][kept[first]] @ table @ self.members[second][kept[second]].T
-                if self.bound(total.max()) > self.best.bar:
-                    promising.append((first, second, total))
-            if not promising:
+            total = left.crossed(right, loss, lossy=True)
+            if self.bound(total.max()) <= self.best.bar:
                 continue
-            counts = dict(left.histogram(right, lambda codes, bins: np.bincount(codes, minlength=bins)))
-            for first, second, total in promising:
-                mine, other = kept[first], kept[second]
-                n = self.members[first][mine] @ counts[first, second] @ self.members[second][other].T
-                self.take(self.score(total, n), n, total, _crossing(first, mine, second, other))
-                if deeper:
-                    bound = np.where(n >= self.minimum, self.bound(total), -np.inf)
-                    for a, b in np.argwhere(bound > self.best.bar).tolist():
-                        within.append((float(bound[a, b]), (first, int(mine[a])), (second, int(other[b]))))
+            n = np.where(left.apart(right), left.crossed(right, None, lossy=False), 0.0)
+            self.take(self.score(total, n), n, total, _crossing(left, right))
+            if deeper:
+                bound = np.where(n >= self.minimum, self.bound(total), -np.inf)
+                for a, b in np.argwhere(bound > self.best.bar).tolist():
+                    first, second = sorted((left.predicates[a], right.predicates[b]))
+                    within.append((float(bound[a, b]), first, second))
         return sorted(within, key=lambda entry: (-entry[0], entry[1:]))
 
     def inside(self, members: tuple[tuple[int, int], ...], rows: Integers, kept: list[Integers], more: int) -> None:
@@ -222,7 +237,13 @@ class Ranking:
 
 
 def rank_slices(
-    columns: Sequence[Coded], loss: Floats, *, minimum_rows: int, depth: int = 2, size: int = 200, alpha: float = ALPHA
+    columns: Sequence[Coded],
+    loss: Floats,
+    *,
+    minimum_rows: int,
+    depth: int = 2,
+    size: int = 200,
+    caution: float = CAUTION,
 ) -> Ranking:
     """The `size` best slices of at least `minimum_rows` rows and at most `depth` conditions, exactly.
 
@@ -238,7 +259,7 @@ def rank_slices(
     """
     if not len(loss) or not loss.any():
         return Ranking([], 0)
-    run = _Search(columns, loss, minimum_rows, alpha, size)
+    run = _Search(columns, loss, minimum_rows, caution, size)
     kept = run.singles()
     if depth >= 2:
         for bound, first, second in run.pairs(kept, depth > 2):

@@ -92,10 +92,10 @@ def _fifths_dot(record: Record) -> Dot:
     told = [
         record["group"],
         f"{ratio_text(record['impact_ratio'])}, {p_text(record['p_adjusted'])}",
-        f"{number(record['rate'], 'rate')} of {record['n']:,} selected",
+        f"{number(record['rate'], 'rate')} of {number(record['n'], 'rows')} selected",
         record["reason"] or WORDS[record["outcome"]],
     ]
-    return Dot(f"{record['group']} ({record['n']:,})", record["impact_ratio"], firm, "\n".join(told))
+    return Dot(f"{record['group']} ({number(record['n'], 'rows')})", record["impact_ratio"], firm, "\n".join(told))
 
 
 def _ll144(records: list[Record], notes: list[Record]) -> Section:

@@ -1,0 +1,1 @@
+"""How much of a verdict hangs on labels and groups being right."""
