@@ -93,6 +93,15 @@ def interval(lower: float | None, upper: float | None, unit: str = "") -> str:
     return f"[{low:,.{digits}f}, {high:,.{digits}f}]"
 
 
+def probability(p: float | None) -> str:
+    """A p-value: two digits, and nothing below one in a thousand; a dash where there is none.
+
+    >>> probability(0.0312), probability(5e-81), probability(None)
+    ('0.031', '< 0.001', '–')
+    """
+    return NO_VALUE if p is None else "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
 def template(dark: bool = False) -> Any:
     """The plotly template of every figure. Backgrounds are transparent so that page and report supply them."""
     import plotly.graph_objects as go

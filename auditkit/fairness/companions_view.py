@@ -11,7 +11,7 @@ from auditkit.evidence.section import Section
 from auditkit.fairness.counts import JOIN
 from auditkit.fairness.definitions import RATES
 from auditkit.fairness.sentences import NOT_JUDGED
-from auditkit.theme import number
+from auditkit.theme import number, probability
 
 
 def _title(detail: str) -> str:
@@ -63,7 +63,7 @@ def _finding(adjusted: Sequence[MetricRow]) -> str:
 
 
 def _probability(row: MetricRow | None) -> str:
-    return NOT_JUDGED if row is None or row.value is None else f"{row.value:.2g}"
+    return NOT_JUDGED if row is None or row.value is None else probability(row.value)
 
 
 def _gap(row: MetricRow | None) -> str:

@@ -11,6 +11,7 @@ from auditkit import theme
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section
 from auditkit.fairness.sentences import NOT_JUDGED, shown
+from auditkit.theme import probability
 
 
 def release_section(rows: Sequence[MetricRow]) -> Section | None:
@@ -99,7 +100,7 @@ def _table(rows: Sequence[MetricRow], changes: Sequence[MetricRow]) -> pa.Table:
                 "selection rate": shown(by_metric["selection_rate_change"]),
                 "true positive rate": shown(by_metric["true_positive_rate_change"]),
                 "false positive rate": shown(by_metric["false_positive_rate_change"]),
-                "p (Holm)": NOT_JUDGED if p is None or p.value is None else f"{p.value:.2g}",
+                "p (Holm)": NOT_JUDGED if p is None or p.value is None else probability(p.value),
             }
         )
     return pa.Table.from_pylist(records)

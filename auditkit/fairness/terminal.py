@@ -16,7 +16,7 @@ from auditkit.evidence.metrics import MetricRow
 from auditkit.fairness.definitions import GAPS, RATES
 from auditkit.fairness.result import Check, FairnessCheck
 from auditkit.fairness.sentences import NOT_JUDGED, four_fifths_finding, shown, widest_finding
-from auditkit.theme import VERDICTS, number, verdict_label
+from auditkit.theme import VERDICTS, number, probability, verdict_label
 
 _WIDE = 125
 _RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "false_negative_rate", "precision")
@@ -121,8 +121,8 @@ def _changes(rows: Sequence[MetricRow]) -> RenderableType:
             churn = next(r for r in rows if (r.metric, r.attribute, r.group) == ("churn", row.attribute, row.group))
             p = adjusted.get((row.attribute, row.group))
             name = f"{row.group} ({row.attribute})" if row.attribute else "everybody"
-            probability = NOT_JUDGED if p is None or p.value is None else f"{p.value:.2g}"
-            _row(table, name, number(row.n, "rows"), shown(churn), shown(row), probability)
+            chance = NOT_JUDGED if p is None or p.value is None else probability(p.value)
+            _row(table, name, number(row.n, "rows"), shown(churn), shown(row), chance)
     return table
 
 

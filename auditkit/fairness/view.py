@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -31,7 +32,9 @@ from auditkit.fairness.slices.view import slice_sections
 from auditkit.fairness.standards.view import standard_sections
 from auditkit.theme import number
 
-STANDARDS = ("four_fifths", "ll144", "ll144_notes")
+_STANDARDS = ("four_fifths", "ll144", "ll144_notes")
+GROUPS, STANDARDS, ERRORS, SCORES = "Groups", "Standards", "Where it errs", "Scores"
+REMEDIES, INDIVIDUALS, DATA = "What would fix it", "Individuals", "Labels and data"
 _MOST_SERIES = 5
 _MOST_DOWN, _MOST_ACROSS = 20, 12
 _RATES_READING = (
@@ -55,7 +58,7 @@ _GAPS_HOW = (
 )
 _CROSSED_READING = (
     "Each cell is a combination of groups: its selection rate and how many rows it has. Cells that are not judged have "
-    "too few rows; an empty cell is a combination that does not occur."
+    "too few rows, or none."
 )
 
 
@@ -77,8 +80,6 @@ def sections(evidence: Any) -> list[Section]:
     attributes = list(dict.fromkeys(row.attribute for row in rows if row.metric in GAPS))
     single = _single(attributes, evidence.info)
     made = [_gaps(rows, single, attributes, split)]
-    if (release := release_section(rows)) is not None:
-        made.append(release)
     made += [_rates(rows, attribute, at, split) for at, attribute in enumerate(single)]
     made += [
         _crossed(rows, (first, second), f"intersection-{first_at}-{second_at}", split)
@@ -86,21 +87,34 @@ def sections(evidence: Any) -> list[Section]:
         for second_at, second in enumerate(single)
         if first_at < second_at and first + JOIN + second in attributes
     ]
-    made += [section for section in (against_section(rows, single), companions_section(rows)) if section is not None]
-    made += conditional_sections(evidence)
-    made += sensitivity_sections(evidence)
-    made += score_sections(evidence, rows, single)
-    made += mitigation_sections(evidence)
+    also = (against_section(rows, single), companions_section(rows), release_section(rows))
+    made += [section for section in also if section is not None]
+    chapters = {
+        GROUPS: [*made, *conditional_sections(evidence)],
+        STANDARDS: standard_sections(
+            {name: table for name in _STANDARDS if (table := evidence.table(f"fairness/{name}")) is not None}
+        ),
+        ERRORS: _errors(evidence, rows),
+        SCORES: score_sections(evidence, rows, single),
+        REMEDIES: mitigation_sections(evidence),
+        INDIVIDUALS: individual_sections(evidence),
+        DATA: [
+            *sensitivity_sections(evidence), *representation_sections(evidence), *missingness_sections(evidence)
+        ],
+    }  # fmt: skip
+    return [replace(section, chapter=chapter) for chapter, parts in chapters.items() for section in parts]
+
+
+def _errors(evidence: Any, rows: Sequence[MetricRow]) -> list[Section]:
+    """Where the model is wrong."""
+    made: list[Section] = []
     accuracy = next((row.value for row in rows if row.metric == "accuracy" and not row.attribute), None)
     if (slices := evidence.table("fairness/slices")) is not None and accuracy is not None:
         made += slice_sections(slices, 1 - accuracy)
     for name, show in (("error_tree", tree_sections), ("error_heatmap", heatmap_sections)):
         if (table := evidence.table(f"fairness/{name}")) is not None:
             made += show(table)
-    made += individual_sections(evidence)
-    made += [*representation_sections(evidence), *missingness_sections(evidence)]
-    standards = {name: evidence.table(f"fairness/{name}") for name in STANDARDS}
-    return made + standard_sections({name: table for name, table in standards.items() if table is not None})
+    return made
 
 
 def _outcomes(evidence: Any) -> list[Section]:

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from auditkit.evidence.metrics import Caveat
-from auditkit.evidence.section import Section
+from auditkit.evidence.section import Chapter, Section, chapters_of
 from auditkit.evidence.verdict import GateResult
 from auditkit.theme import NO_VALUE, interval, number, verdict_label
 
@@ -73,6 +73,11 @@ class Discipline:
     name: str
     title: str
     sections: tuple[Section, ...]
+
+    @property
+    def chapters(self) -> list[Chapter]:
+        """The sections by chapter; one where there are none."""
+        return chapters_of(self.sections)
 
 
 @dataclass(frozen=True, slots=True)

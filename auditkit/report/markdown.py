@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from auditkit.evidence.section import Section
 from auditkit.report.content import Content, Discipline, Grid, content_of, grid_of
 
 BUDGET = 900_000
@@ -83,11 +84,29 @@ def _caveats(content: Content) -> str:
 
 def _discipline(discipline: Discipline) -> Iterator[tuple[str, str]]:
     yield discipline.name, f"## {text(discipline.title)}\n"
-    for section in discipline.sections:
-        part = f"### {text(section.title)}\n\n{text(section.finding)}\n"
-        if section.table is not None and section.table.num_rows:
-            part += "\n" + _table(grid_of(section.table, _TABLE_ROWS))
-        yield f"{discipline.name}/{section.key}", part
+    first, *others = discipline.chapters
+    if first.title:
+        yield f"{discipline.name}/{first.title}", f"### {text(first.title)}\n"
+    for section in first.sections:
+        yield f"{discipline.name}/{section.key}", _section(section, "####" if first.title else "###")
+    for chapter in others:
+        count = f"{len(chapter.sections)} findings" if len(chapter.sections) > 1 else "one finding"
+        told = f"<strong>{_inside_html(chapter.title)}</strong> ({count}): {_inside_html(chapter.sections[0].finding)}"
+        inside = "\n".join(_section(section, "####") for section in chapter.sections)
+        folded = f"<details><summary>{told}</summary>\n\n{inside}\n</details>\n"
+        yield f"{discipline.name}/{chapter.title}", folded
+
+
+def _section(section: Section, level: str) -> str:
+    part = f"{level} {text(section.title)}\n\n{text(section.finding)}\n"
+    if section.table is not None and section.table.num_rows:
+        part += "\n" + _table(grid_of(section.table, _TABLE_ROWS))
+    return part
+
+
+def _inside_html(value: object) -> str:
+    """Plain text on one line inside an HTML element, where Markdown is not read."""
+    return "".join(_ENTITIES.get(character, character) for character in " ".join(str(value).split()))
 
 
 def _evidence(content: Content) -> str:

@@ -1,12 +1,13 @@
 """A discipline's page: each finding as a sentence, the figure that shows it, how to read it, the table, the method."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import pyarrow as pa
 import streamlit as st
 
 from auditkit.evidence.metrics import Caveat
-from auditkit.evidence.section import Section
+from auditkit.evidence.section import Chapter, Section, chapters_of
 from auditkit.evidence.store import Evidence
 from dashboard.parts.empty import show_not_run, show_nothing_to_show
 from dashboard.parts.figure import show_figure
@@ -36,19 +37,50 @@ def show_title(title: str, question: str = "") -> None:
         st.markdown(muted(question))
 
 
-def show_sections(evidence: Evidence, discipline: str, also: Callable[[Evidence], None] | None = None) -> None:
-    """What a discipline found, and what to read before trusting it; or why there is nothing."""
+def show_sections(
+    evidence: Evidence,
+    discipline: str,
+    also: Callable[[Evidence], None] | None = None,
+    others: Mapping[str, Callable[[], None]] | None = None,
+) -> None:
+    """What a discipline found, and what to read before trusting it; or why there is nothing.
+
+    also: what stands below the findings. others: title → what stands in one more tab beside them.
+    """
     if discipline not in evidence.titles:
         show_not_run(discipline)
         return
     sections = sections_of(evidence, discipline)
     if not sections:
         show_nothing_to_show(discipline)
-    for section in sections:
-        show_section(section, discipline)
+    show_chapters(chapters_of(sections), discipline, others if sections else None)
     if also is not None:
         also(evidence)
     show_caveats(evidence, discipline)
+
+
+def show_chapters(
+    chapters: Sequence[Chapter], discipline: str, others: Mapping[str, Callable[[], None]] | None = None
+) -> None:
+    """Sections, as tabs where there are several chapters; only the open one is drawn. others: title → one more tab."""
+    drawn: dict[str, Callable[[], None]] = {
+        chapter.title: partial(_show_all, chapter.sections, discipline) for chapter in chapters
+    }
+    drawn |= others or {}
+    if len(drawn) < 2:
+        for show in drawn.values():
+            show()
+        return
+    tabs = st.tabs(list(drawn), key=f"{discipline}-chapters", on_change="rerun")
+    for tab, show in zip(tabs, drawn.values(), strict=True):
+        if tab.open:
+            with tab:
+                show()
+
+
+def _show_all(sections: Sequence[Section], discipline: str) -> None:
+    for section in sections:
+        show_section(section, discipline)
 
 
 def show_section(section: Section, discipline: str) -> None:

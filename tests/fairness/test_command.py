@@ -84,7 +84,7 @@ def test_evidence_is_kept_and_can_be_verified(table: Path, tmp_path: Path, capsy
     assert audit.verdict == "fail"
     assert [result.gate for result in audit.gates] == ["four_fifths"]
     assert [section.key for section in audit.sections()["fairness"]] == [
-        "gaps", "rates-0", "worst-group", "any-gap", "sensitivity", "inequality", "four-fifths"
+        "gaps", "rates-0", "worst-group", "any-gap", "four-fifths", "inequality", "sensitivity"
     ]  # fmt: skip
     assert verify(folder).intact
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}

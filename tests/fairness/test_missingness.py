@@ -55,7 +55,7 @@ def test_planted_missingness_is_found_and_named():
     lines = [line for line in found.tables["missingness_gaps"].to_pylist() if line["attribute"] == "sex"]
     assert [line["column"] for line in lines if line["p_adjusted"] <= 0.05] == ["income"]
     assert all(line["p_adjusted"] >= line["p_value"] for line in lines)
-    assert any(caveat.text.endswith("others: income") for caveat in found.caveats)
+    assert any("than for others, by sex (income)" in caveat.text for caveat in found.caveats)
     verdicts = judge(found.metrics, {"missingness_difference": Gate(at_most=0.05, of=["income"])})
     assert "fail" in {result.verdict for result in verdicts}
     section = next(s for s in missingness_sections(Evidence(found)) if s.title == "Missing values by sex")

@@ -39,9 +39,9 @@ def test_findings_name_the_groups_and_the_gap() -> None:
         "intersection-0-1",
         "worst-group",
         "any-gap",
-        "sensitivity",
-        "inequality",
         "four-fifths",
+        "inequality",
+        "sensitivity",
     ]
 
 

@@ -11,7 +11,7 @@ from auditkit.evidence.section import Section, matching
 from auditkit.fairness.conditional.figures import raw_against_strata
 from auditkit.fairness.conditional.simpson import MARGIN
 from auditkit.fairness.definitions import RATES
-from auditkit.theme import interval, number
+from auditkit.theme import interval, number, probability
 
 WARNING = (
     "A gap that is smaller among people alike in {control} is not thereby fair: where {control} is itself a product of "
@@ -97,6 +97,6 @@ def _line(pair: dict[str, Any]) -> dict[str, str]:
         "ratio given the factor": number(pair["ratio"], "ratio", pair["ratio_lower"], pair["ratio_upper"]),
         "strata": str(pair["strata"]),
         "strata left out": left,
-        "strata alike, p": "–" if pair["p_value"] is None else f"{pair['p_value']:.2g}",
+        "strata alike, p": probability(pair["p_value"]),
         "Simpson's paradox": pair["paradox"] or "no",
     }

@@ -14,7 +14,7 @@ from auditkit.fairness.individual.figures import flips_by_swap
 from auditkit.fairness.individual.inequality import INDICES, PARTS
 from auditkit.fairness.outcomes.group_figures import dots_by_group
 from auditkit.fairness.sentences import NOT_JUDGED, shown
-from auditkit.theme import number
+from auditkit.theme import number, probability
 
 MOST = 30
 
@@ -147,5 +147,5 @@ def _swap(line: dict[str, Any]) -> dict[str, str]:
         "turn positive": number(line["to_positive"], "rows"),
         "turn negative": number(line["to_negative"], "rows"),
         "net change": shown(row) if line["n"] else NOT_JUDGED,
-        "p, all swaps together": f"{line['p_adjusted']:.2g}",
+        "p, all swaps together": probability(line["p_adjusted"]),
     }

@@ -112,7 +112,7 @@ def _cheapest(lines: Sequence[Line]) -> Section:
     return Section(
         key="cheapest-change",
         title="The cheapest change for each gate",
-        finding=" ".join(_change(line) for line in lines if line["policy"] in ("today", "deterministic")),
+        finding=_headline([line for line in lines if line["policy"] in ("today", "deterministic")]),
         table=pa.table(
             {
                 "attribute": [line["attribute"] for line in lines],
@@ -134,6 +134,13 @@ def _cheapest(lines: Sequence[Line]) -> Section:
             f"{_KINDS} {_LAW}"
         ),
     )
+
+
+def _headline(lines: Sequence[Line]) -> str:
+    """The change for the first gate, and how many more the table holds."""
+    more = len(lines) - 1
+    rest = f" The table holds {more} more gate{'s' if more > 1 else ''}." if more else ""
+    return _change(lines[0]) + rest
 
 
 def _change(line: Line) -> str:

@@ -13,7 +13,7 @@ from auditkit.evidence.section import Section, matching
 from auditkit.fairness.counts import JOIN
 from auditkit.fairness.outcomes.group_figures import dots_by_group, place_shares
 from auditkit.fairness.sentences import NOT_JUDGED, shown
-from auditkit.theme import number
+from auditkit.theme import number, probability
 
 _TITLES = {
     "exposure": "exposure against its due",
@@ -78,7 +78,7 @@ def _gaps(gaps: Sequence[MetricRow], attributes: Sequence[str], tests: dict[tupl
                     "gap": _gap(row.metric),
                     "smallest ratio, or largest difference": shown(row),
                     "between": row.detail or (row.reason if row.status != "ok" else ""),
-                    "p of no difference": "" if test is None or test.value is None else f"{test.value:.2g}",
+                    "p of no difference": "" if test is None or test.value is None else probability(test.value),
                     "not judged": ", ".join(row.unjudged),
                 }
             )

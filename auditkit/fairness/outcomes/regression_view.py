@@ -14,7 +14,7 @@ from auditkit.fairness.outcomes.group_figures import dots_by_group, prediction_s
 from auditkit.fairness.outcomes.measures import MEASURES
 from auditkit.fairness.outcomes.regression import DISTANCES
 from auditkit.fairness.sentences import NOT_JUDGED, shown
-from auditkit.theme import number
+from auditkit.theme import number, probability
 
 GAPS = {
     **{f"{measure.name}_{kind}": f"{measure.title} {kind}" for measure in MEASURES.values() for kind in measure.gaps},
@@ -61,7 +61,7 @@ def _gaps(gaps: Sequence[MetricRow], attributes: Sequence[str], distances: pa.Ta
                 "largest, or smallest ratio": shown(row),
                 "between": row.detail or (row.reason if row.status != "ok" else ""),
                 "by chance alone": "" if beside is None else f"{number(beside['by_chance'], row.unit)}",
-                "p": "" if beside is None else f"{beside['p_value']:.2g}",
+                "p": "" if beside is None else probability(beside["p_value"]),
                 "not judged": ", ".join(row.unjudged),
             }
         )

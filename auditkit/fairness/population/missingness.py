@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
 from auditkit.fairness.columns import Column, numbers_of
-from auditkit.fairness.counts import GroupCodes, joined
+from auditkit.fairness.counts import JOIN, GroupCodes, joined
 from auditkit.fairness.inference import MAXIMUM_INTERSECTION, subsets
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import wilson
@@ -208,13 +208,16 @@ def _share_records(
 
 
 def _caveats(gaps: list[dict[str, Any]], settings: Settings) -> Iterator[Caveat]:
-    """One caveat for each attribute with columns whose gaps outlast the adjustment."""
+    """One caveat, of the attributes with columns whose gaps outlast the adjustment; intersections only repeat them."""
     level = 1 - settings.confidence
-    for attribute in dict.fromkeys(str(gap["attribute"]) for gap in gaps):
+    told = []
+    for attribute in dict.fromkeys(str(gap["attribute"]) for gap in gaps if JOIN not in str(gap["attribute"])):
         found = [gap for gap in gaps if gap["attribute"] == attribute and gap["p_adjusted"] <= level]
         if found:
             widest = sorted(found, key=lambda gap: -gap["gap"])
             listed = ", ".join(str(gap["column"]) for gap in widest[:5])
             more = f" and {len(widest) - 5} more" if len(widest) > 5 else ""
-            text = f"values are missing more often for some groups of {attribute} than for others: {listed}{more}"
-            yield Caveat("fairness", text, f"fairness/{DIFFERENCE}")
+            told.append(f"{attribute} ({listed}{more})")
+    if told:
+        text = f"values are missing more often for some groups than for others, by {'; '.join(told)}"
+        yield Caveat("fairness", text, f"fairness/{DIFFERENCE}")

@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section
+from auditkit.fairness.counts import JOIN
 from auditkit.fairness.population.figures import missing_by_group, shares_of_groups
 from auditkit.fairness.population.missingness import DIFFERENCE as MISSINGNESS
 from auditkit.fairness.population.representation import DIFFERENCE, P_VALUE, RATIO
 from auditkit.fairness.sentences import shown
-from auditkit.theme import interval, number
+from auditkit.theme import interval, number, probability
 
 
 def _key(kind: str, *parts: str) -> str:
@@ -82,13 +83,14 @@ def _share_line(record: dict[str, Any], ratio: MetricRow | None) -> dict[str, st
 
 
 def missingness_sections(evidence: Any) -> list[Section]:
-    """A section for each split and attribute; none where missing values were not looked at."""
+    """A section for each split and attribute; none where missing values were not looked at. Intersections are in the
+    evidence."""
     table, gaps = evidence.table("fairness/missingness"), evidence.table("fairness/missingness_gaps")
     if table is None or gaps is None:
         return []
     records, widest = table.to_pylist(), gaps.to_pylist()
     sections = []
-    for split, attribute in _keys(widest):
+    for split, attribute in _keys([gap for gap in widest if JOIN not in gap["attribute"]]):
         mine, of = (
             [line for line in part if (line["split"], line["attribute"]) == (split, attribute)]
             for part in (records, widest)
@@ -138,6 +140,6 @@ def _gap_line(gap: dict[str, Any]) -> dict[str, str]:
         f"{interval(gap['lower'], gap['upper'], 'points')}",
         "most missing": gap["high"] if gap["gap"] else "–",
         "fewest missing": gap["low"] if gap["gap"] else "–",
-        "p": f"{gap['p_value']:.2g}",
-        "p, all columns together": f"{gap['p_adjusted']:.2g}",
+        "p": probability(gap["p_value"]),
+        "p, all columns together": probability(gap["p_adjusted"]),
     }

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from auditkit.evidence.section import Section
 from auditkit.fairness.slices.figures import slice_intervals
-from auditkit.theme import NO_VALUE, interval, number
+from auditkit.theme import NO_VALUE, interval, number, probability
 
 _READING = (
     "Each dot is a slice's mean loss on rows that took no part in finding it, the line its interval, the dotted line "
@@ -16,10 +16,10 @@ _READING = (
     "since the worst were picked there. Behind a slice stands how many rows it has."
 )
 _HOW = (
-    "Rows were split in two by a seeded hash. One half was searched, exactly, for the slices with the worst score "
-    "(SliceLine's weighting of loss and size). Those listed were tested on the other half: worse than the rest by a "
-    "one-sided test (Fisher's exact for 0/1 losses, else a permutation of Welch's t), adjusted by Holm, and with a gap "
-    "whose interval, joint for all listed, lies above zero. Only those that pass both are called found."
+    "Rows were split in two by a seeded hash. One half was searched, exactly, for the slices whose mean loss, less "
+    "four standard errors for having been picked, is highest. Those listed were tested on the other half: worse than "
+    "the rest by a one-sided test (Fisher's exact for 0/1 losses, else a permutation of Welch's t), adjusted by Holm, "
+    "and with a gap whose interval, joint for all listed, lies above zero. Only those that pass both are called found."
 )
 
 
@@ -84,4 +84,4 @@ def _gap(line: dict[str, Any]) -> str:
 
 
 def _p(value: float | None) -> str:
-    return NO_VALUE if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return probability(value)

@@ -5,6 +5,17 @@ const printed = [...document.querySelectorAll("details.printed")];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const PAPER = 660;  // pixels: what fits between the margins of A4 and Letter
 
+const shown = (place) => !place.closest("details.chapter:not([open])");
+
+// A link into a chapter that is folded opens it.
+function unfold() {
+  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const chapter = target && target.closest("details.chapter");
+  if (chapter && !chapter.open) { chapter.open = true; target.scrollIntoView(); }
+}
+addEventListener("hashchange", unfold);
+unfold();
+
 async function unpack() {
   const bytes = Uint8Array.from(atob(read("plotly").trim()), (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -14,7 +25,7 @@ async function unpack() {
 }
 
 function drawer(figures, templates) {
-  return (scheme, width) => Promise.all(places.map((place) => {
+  return (scheme, width, within = document) => Promise.all(places.filter((place) => within.contains(place) && shown(place)).map((place) => {
     const { data, layout } = structuredClone(figures[place.dataset.figure]);
     const size = width ? { width, autosize: false } : { width: undefined, autosize: true };
     return Plotly.react(place, data, { ...layout, ...size, template: templates[scheme] },
@@ -33,6 +44,9 @@ if (places.length) {
     dark.addEventListener("change", forScreen);
     addEventListener("beforeprint", () => draw("light", PAPER));
     addEventListener("afterprint", forScreen);
+    for (const chapter of document.querySelectorAll("details.chapter")) {
+      chapter.addEventListener("toggle", () => chapter.open && draw(dark.matches ? "dark" : "light", undefined, chapter));
+    }
     await forScreen();
   } catch (problem) {
     console.error(problem);
