@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from auditkit.evidence.audit import Audit, open_audit
     from auditkit.fairness.check import check_fairness
     from auditkit.fairness.counted import check_counts
+    from auditkit.fairness.counting.published import read_counts, write_counts
+    from auditkit.fairness.counting.pushdown import check_table
     from auditkit.fairness.outcomes.check import check_outcomes
-    from auditkit.fairness.published import read_counts, write_counts
-    from auditkit.fairness.pushdown import check_table
     from auditkit.fairness.result import Check, FairnessCheck
     from auditkit.fairness.slices import find_slices
 
@@ -59,14 +59,14 @@ _HOME = {
     "check_counts": "auditkit.fairness.counted",
     "check_fairness": "auditkit.fairness.check",
     "check_outcomes": "auditkit.fairness.outcomes.check",
-    "check_table": "auditkit.fairness.pushdown",
+    "check_table": "auditkit.fairness.counting.pushdown",
     "find_slices": "auditkit.fairness.slices",
     "load_data": "auditkit.api",
     "load_model": "auditkit.api",
     "open_audit": "auditkit.evidence.audit",
-    "read_counts": "auditkit.fairness.published",
+    "read_counts": "auditkit.fairness.counting.published",
     "save_bundle": "auditkit.api",
-    "write_counts": "auditkit.fairness.published",
+    "write_counts": "auditkit.fairness.counting.published",
 }
 
 

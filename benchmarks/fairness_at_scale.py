@@ -19,7 +19,7 @@ ROWS, MANY = 1_000_000, 100_000_000
 
 COUNTED = """
 import resource, sys, time
-from auditkit.fairness.pushdown import check_table
+from auditkit.fairness.counting.pushdown import check_table
 start = time.perf_counter()
 check = check_table(sys.argv[1], label="truth", prediction="decision", sensitive=["sex", "race"])
 print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, check.counts.rows)
@@ -49,11 +49,11 @@ def at_a_million() -> list[dict[str, str]]:
     )
     from sklearn.metrics import accuracy_score
 
-    from auditkit.fairness.conclude import conclude
-    from auditkit.fairness.counts import Counts, encode_groups
-    from auditkit.fairness.definitions import RATES
-    from auditkit.fairness.inference import infer
-    from auditkit.fairness.rates import fraction_of
+    from auditkit.fairness.counting.counts import Counts, encode_groups
+    from auditkit.fairness.groups.conclude import conclude
+    from auditkit.fairness.groups.definitions import RATES
+    from auditkit.fairness.groups.inference import infer
+    from auditkit.fairness.groups.rates import fraction_of
     from auditkit.fairness.settings import Settings
 
     rng = np.random.default_rng(0)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from auditkit.fairness.counts import encode_groups
+from auditkit.fairness.counting.counts import encode_groups
 from auditkit.fairness.mitigation.comparison import METHODS, Comparison, compare_mitigations
 from auditkit.fairness.mitigation.findings import mitigation_findings
 from auditkit.fairness.mitigation.held_out import halves

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from auditkit.fairness.check import check_fairness
-from auditkit.fairness.counts import joined
+from auditkit.fairness.counting.counts import joined
 from auditkit.fairness.result import FairnessCheck
 
 TITLE = "A fairness check of 10,000 rows beside its closest rivals"

@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from auditkit.fairness.conclude import conclude
-from auditkit.fairness.counts import Counts, encode_groups
-from auditkit.fairness.definitions import RATES
-from auditkit.fairness.inference import infer
-from auditkit.fairness.margin import fraction_of
+from auditkit.fairness.counting.counts import Counts, encode_groups
+from auditkit.fairness.groups.conclude import conclude
+from auditkit.fairness.groups.definitions import RATES
+from auditkit.fairness.groups.inference import infer
+from auditkit.fairness.groups.margin import fraction_of
 from auditkit.fairness.settings import Settings
 
 TITLE = "Speed of a fairness check"

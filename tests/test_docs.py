@@ -10,7 +10,7 @@ import yaml
 
 import auditkit
 from auditkit.cli import app
-from auditkit.fairness.definitions import GAPS
+from auditkit.fairness.groups.definitions import GAPS
 from auditkit.spec import AuditSpec, parse, parse_gates
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,11 +13,11 @@ import pyarrow as pa
 from auditkit.engine.analysis import Context, Needs, Observation, Observer
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
-from auditkit.fairness.conclude import conclude
-from auditkit.fairness.counts import Counts, GroupCodes, encode_column, encode_groups
-from auditkit.fairness.draws import Design, checked_weights, design_of
+from auditkit.fairness.counting.counts import Counts, GroupCodes, encode_column, encode_groups
+from auditkit.fairness.groups.conclude import conclude
+from auditkit.fairness.groups.draws import Design, checked_weights, design_of
+from auditkit.fairness.groups.ranking import Drawn, auc_rows, single_groups
 from auditkit.fairness.parts import Rows, in_split, parts_of, thresholds_part
-from auditkit.fairness.ranking import Drawn, auc_rows, single_groups
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.sensitivity.verdicts import verdicts_table
 from auditkit.fairness.settings import Settings

@@ -10,19 +10,19 @@ import pyarrow as pa
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat, Findings
-from auditkit.fairness.columns import as_column, as_columns, as_numbers
-from auditkit.fairness.conclude import conclude
-from auditkit.fairness.counts import Counts, Floats, GroupCodes, encode_column, encode_groups
-from auditkit.fairness.decisions import Decisions, decide
-from auditkit.fairness.definitions import FOUR_FIFTHS
-from auditkit.fairness.draws import checked_weights, design_of
+from auditkit.fairness.counting.columns import as_column, as_columns, as_numbers
+from auditkit.fairness.counting.counts import Counts, Floats, GroupCodes, encode_column, encode_groups
+from auditkit.fairness.counting.decisions import Decisions, decide
+from auditkit.fairness.counting.table import Predictions
+from auditkit.fairness.groups.conclude import conclude
+from auditkit.fairness.groups.definitions import FOUR_FIFTHS
+from auditkit.fairness.groups.draws import checked_weights, design_of
+from auditkit.fairness.groups.ranking import Drawn, auc_rows, single_groups
 from auditkit.fairness.parts import Rows, check_lengths, counts_parts, parts_of, scores_parts
-from auditkit.fairness.ranking import Drawn, auc_rows, single_groups
 from auditkit.fairness.result import FairnessCheck, Policy, make_check
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.settings import Options, Settings, class_name, settings_of
 from auditkit.fairness.standards import standards_tables
-from auditkit.fairness.table import Predictions
 from auditkit.spec import Gate, parse_gates
 
 if TYPE_CHECKING:

@@ -76,7 +76,7 @@ def run_check(
 
 def checked(table: Path, asked: Asked, options: Options) -> Check:
     """The check of a table of predictions, or of a file of counts."""
-    from auditkit.fairness.published import is_counts_file
+    from auditkit.fairness.counting.published import is_counts_file
 
     if is_counts_file(table):
         from auditkit.fairness.counted import check_counts
@@ -87,14 +87,14 @@ def checked(table: Path, asked: Asked, options: Options) -> Check:
         return _outcomes(table, prediction, asked, options)
     label = _named(asked.label, "--label", "the true class", table)
     if is_large(table) and not asked.needs_rows:
-        from auditkit.fairness.pushdown import check_table
+        from auditkit.fairness.counting.pushdown import check_table
 
         return check_table(
             table, label=label, prediction=prediction, sensitive=asked.sensitive, positive=asked.positive,
             weight=asked.weight, **options,
         )  # fmt: skip
     from auditkit.fairness.check import check_predictions
-    from auditkit.fairness.table import read_predictions
+    from auditkit.fairness.counting.table import read_predictions
 
     found = read_predictions(
         table, label, prediction, asked.score, asked.sensitive, asked.positive, asked.threshold, asked.previous,
@@ -110,8 +110,8 @@ def _named(column: str | None, option: str, what: str, table: Path) -> str:
 
 
 def _outcomes(table: Path, prediction: str, asked: Asked, options: Options) -> Check:
+    from auditkit.fairness.counting.table import read_columns
     from auditkit.fairness.outcomes.check import Outcomes, check_of
-    from auditkit.fairness.table import read_columns
 
     if asked.task == "multilabel":
         raise InputError("sets of labels are checked from Python (auditkit.check_outcomes), not from one column")
@@ -131,7 +131,7 @@ def _outcomes(table: Path, prediction: str, asked: Asked, options: Options) -> C
 
 
 def _write_counts(check: Check, path: Path, suppress: int | None) -> None:
-    from auditkit.fairness.published import PublishedCounts, write_counts
+    from auditkit.fairness.counting.published import PublishedCounts, write_counts
 
     if not isinstance(check, FairnessCheck):
         raise InputError("counts are kept of decisions only; leave out --counts for this task")

@@ -17,15 +17,15 @@ import pyarrow as pa
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
 from auditkit.fairness.check import ll144_part, policy_of
-from auditkit.fairness.conclude import Conclusion, caveats_of, conclude, listed
-from auditkit.fairness.counts import joined
-from auditkit.fairness.definitions import RATES
-from auditkit.fairness.inference import Inference, gaps_not_judged, infer
+from auditkit.fairness.counting.counts import joined
+from auditkit.fairness.counting.published import PublishedCounts, read_counts
+from auditkit.fairness.counting.suppression import SuppressedCounts
+from auditkit.fairness.groups.conclude import Conclusion, caveats_of, conclude, listed
+from auditkit.fairness.groups.definitions import RATES
+from auditkit.fairness.groups.inference import Inference, gaps_not_judged, infer
 from auditkit.fairness.parts import counts_parts, scores_parts
-from auditkit.fairness.published import PublishedCounts, read_counts
 from auditkit.fairness.result import FairnessCheck, Policy, make_check
 from auditkit.fairness.settings import Options, Settings, settings_of
-from auditkit.fairness.suppression import SuppressedCounts
 
 _NULL = ("n", "raw", "shrunken", "lower", "upper", "selected", "rate", "impact_ratio")
 

@@ -10,9 +10,9 @@ from plotly.subplots import make_subplots
 
 from auditkit import theme
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import JOIN
-from auditkit.fairness.definitions import FOUR_FIFTHS, GAPS, RATES
-from auditkit.fairness.many import MOST_LINES, lines_of
+from auditkit.fairness.counting.counts import JOIN
+from auditkit.fairness.groups.definitions import FOUR_FIFTHS, GAPS, RATES
+from auditkit.fairness.groups.many import MOST_LINES, lines_of
 from auditkit.fairness.sentences import NOT_JUDGED
 
 PANELS = ("selection_rate", "true_positive_rate", "false_positive_rate", "false_negative_rate", "precision", "accuracy")

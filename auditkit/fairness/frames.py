@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import Group, joined
-from auditkit.fairness.definitions import GAPS, RATES
-from auditkit.fairness.derived import DERIVED
+from auditkit.fairness.counting.counts import Group, joined
+from auditkit.fairness.groups.definitions import GAPS, RATES
+from auditkit.fairness.groups.derived import DERIVED
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
-from auditkit.fairness.columns import Column
-from auditkit.fairness.counts import Counts, GroupCodes, encode_groups
+from auditkit.fairness.counting.columns import Column
+from auditkit.fairness.counting.counts import Counts, GroupCodes, encode_groups
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.settings import Settings
 from auditkit.spec import Gate

@@ -21,9 +21,9 @@ import pyarrow as pa
 from scipy.special import bdtr
 
 from auditkit.evidence.metrics import MetricRow, to_table
-from auditkit.fairness.columns import as_column, as_columns
-from auditkit.fairness.counts import Group, GroupCodes, encode_groups, joined
-from auditkit.fairness.decisions import decide
+from auditkit.fairness.counting.columns import as_column, as_columns
+from auditkit.fairness.counting.counts import Group, GroupCodes, encode_groups, joined
+from auditkit.fairness.counting.decisions import decide
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import wilson
 from auditkit.statistics.multiplicity import holm

@@ -15,9 +15,9 @@ from auditkit.evidence.metrics import Caveat, Findings, MetricRow, to_table
 from auditkit.evidence.section import Section
 from auditkit.evidence.verdict import GateResult, Verdict
 from auditkit.fairness import frames
-from auditkit.fairness.conclude import Conclusion
-from auditkit.fairness.counts import Counts
-from auditkit.fairness.draws import MAXIMUM_INTERSECTION, Design
+from auditkit.fairness.counting.counts import Counts
+from auditkit.fairness.groups.conclude import Conclusion
+from auditkit.fairness.groups.draws import MAXIMUM_INTERSECTION, Design
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.settings import Settings
 from auditkit.gates import judge, overall, passes

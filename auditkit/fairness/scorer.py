@@ -16,8 +16,8 @@ from typing import Any
 
 from auditkit.errors import InputError, nearest
 from auditkit.fairness.check import check_fairness
-from auditkit.fairness.counts import joined
-from auditkit.fairness.definitions import GAPS
+from auditkit.fairness.counting.counts import joined
+from auditkit.fairness.groups.definitions import GAPS
 
 MOST_CROSSED = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.definitions import FOUR_FIFTHS, GAPS, RATES
+from auditkit.fairness.groups.definitions import FOUR_FIFTHS, GAPS, RATES
 from auditkit.theme import interval, number
 
 NOT_JUDGED = "not judged"

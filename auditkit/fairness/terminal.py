@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.definitions import GAPS, RATES
+from auditkit.fairness.groups.definitions import GAPS, RATES
 from auditkit.fairness.result import Check, FairnessCheck
 from auditkit.fairness.sentences import NOT_JUDGED, four_fifths_finding, shown, widest_finding
 from auditkit.theme import VERDICTS, number, probability, verdict_label

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow
 from auditkit.evidence.section import Section
-from auditkit.fairness.against_view import against_section
-from auditkit.fairness.companions_view import companions_section
 from auditkit.fairness.conditional.view import conditional_sections
-from auditkit.fairness.counts import JOIN
-from auditkit.fairness.definitions import GAPS, RATES
+from auditkit.fairness.counting.counts import JOIN
 from auditkit.fairness.figures import PANELS, gap_overview, intersection_rates, rates_by_group
+from auditkit.fairness.groups.against_view import against_section
+from auditkit.fairness.groups.companions_view import companions_section
+from auditkit.fairness.groups.definitions import GAPS, RATES
 from auditkit.fairness.individual.view import individual_sections
 from auditkit.fairness.mitigation.view import mitigation_sections
 from auditkit.fairness.outcomes.multiclass_view import multiclass_sections

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 from auditkit.evidence.metrics import select
-from auditkit.fairness.companions import companion_rows
-from auditkit.fairness.counts import Counts
+from auditkit.fairness.counting.counts import Counts
+from auditkit.fairness.groups.companions import companion_rows
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.multiplicity import holm
 from auditkit.statistics.permutation import any_difference

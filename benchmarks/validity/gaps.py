@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from auditkit.fairness.counts import Counts
-from auditkit.fairness.definitions import GAPS
-from auditkit.fairness.draws import Draws
-from auditkit.fairness.gaps import Comparison
+from auditkit.fairness.counting.counts import Counts
+from auditkit.fairness.groups.definitions import GAPS
+from auditkit.fairness.groups.draws import Draws
+from auditkit.fairness.groups.gaps import Comparison
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.permutation import any_difference
 from auditkit.statistics.resampling import multinomial_replicates, percentile_interval

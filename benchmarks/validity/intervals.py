@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy.special import ndtr
 
-from auditkit.fairness.counts import Counts, GroupCodes
-from auditkit.fairness.inference import infer
+from auditkit.fairness.counting.counts import Counts, GroupCodes
+from auditkit.fairness.groups.inference import infer
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.calibration import bands_of, calibration_error_interval
 from auditkit.fairness.scores.ranking import widest_difference

@@ -7,8 +7,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from auditkit.evidence.metrics import MetricRow
 from auditkit.evidence.store import Evidence
-from auditkit.fairness.counts import joined
-from auditkit.fairness.inference import subsets
+from auditkit.fairness.counting.counts import joined
+from auditkit.fairness.groups.inference import subsets
 from auditkit.fairness.scores.at_threshold import MAXIMUM_GROUPS, decided_at, nearest_edge, rows_at
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.evidence import counts_from_table

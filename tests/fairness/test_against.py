@@ -10,9 +10,9 @@ from sklearn.metrics import accuracy_score, precision_score
 
 from auditkit import InputError, check_fairness
 from auditkit.evidence.metrics import select
-from auditkit.fairness.against import against_rows
-from auditkit.fairness.counts import Counts, encode_groups
-from auditkit.fairness.margin import Margin
+from auditkit.fairness.counting.counts import Counts, encode_groups
+from auditkit.fairness.groups.against import against_rows
+from auditkit.fairness.groups.margin import Margin
 from auditkit.fairness.settings import Settings
 
 POLICY = {"accuracy_group_min": {"at_least": 0.5}}

@@ -12,8 +12,8 @@ import auditkit as ak
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import select
 from auditkit.fairness.check import check_fairness, check_predictions
+from auditkit.fairness.counting.table import read_predictions
 from auditkit.fairness.result import FairnessCheck
-from auditkit.fairness.table import read_predictions
 
 LABELS, DECISIONS, SEX = [0, 0, 1, 1] * 50, [0, 1, 1, 1] * 50, ["f", "m"] * 100
 

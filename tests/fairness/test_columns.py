@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from auditkit.errors import InputError
-from auditkit.fairness.columns import as_column, as_columns, as_numbers, encode_labels
+from auditkit.fairness.counting.columns import as_column, as_columns, as_numbers, encode_labels
 
 
 @pytest.mark.parametrize(

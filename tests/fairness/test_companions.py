@@ -8,11 +8,11 @@ from scipy.stats import ttest_ind
 
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.fairness.check import check_predictions
-from auditkit.fairness.companions import EQUALIZED_ODDS, SHRUNKEN, TESTED, companions
-from auditkit.fairness.counts import Counts
-from auditkit.fairness.definitions import RATES
+from auditkit.fairness.counting.counts import Counts
+from auditkit.fairness.counting.table import read_predictions
+from auditkit.fairness.groups.companions import EQUALIZED_ODDS, SHRUNKEN, TESTED, companions
+from auditkit.fairness.groups.definitions import RATES
 from auditkit.fairness.settings import Settings
-from auditkit.fairness.table import read_predictions
 from auditkit.statistics.multiplicity import holm
 
 QUICK = Settings(replicates=999)

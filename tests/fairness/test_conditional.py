@@ -11,7 +11,7 @@ from auditkit.fairness.conditional.disparity import conditional_disparity
 from auditkit.fairness.conditional.findings import conditional_findings
 from auditkit.fairness.conditional.stratified import homogeneity, mantel_haenszel, simultaneous_critical
 from auditkit.fairness.conditional.view import conditional_sections
-from auditkit.fairness.counts import Counts, Weights
+from auditkit.fairness.counting.counts import Counts, Weights
 from auditkit.fairness.settings import Settings
 from auditkit.gates import judge
 from auditkit.spec import Gate

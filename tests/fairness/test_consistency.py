@@ -6,7 +6,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import encode_groups
+from auditkit.fairness.counting.counts import encode_groups
 from auditkit.fairness.individual.consistency import consistency_findings, neighbour_means, space
 from auditkit.fairness.settings import Settings
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import MISSING, Counts, encode_column, encode_groups
+from auditkit.fairness.counting.counts import MISSING, Counts, encode_column, encode_groups
 
 STRANGE = ["'quoted\"", "<script>alert(1)</script>", "naïve ☃ 🙂", "", None, " × ", "a"]
 rows = st.lists(

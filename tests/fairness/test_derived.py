@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score, matthews_corrcoef
 
-from auditkit.fairness.counts import Counts
-from auditkit.fairness.derived import DERIVED, derived_rows, derived_values
-from auditkit.fairness.margin import Margin
+from auditkit.fairness.counting.counts import Counts
+from auditkit.fairness.groups.derived import DERIVED, derived_rows, derived_values
+from auditkit.fairness.groups.margin import Margin
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.resampling import multinomial_replicates
 

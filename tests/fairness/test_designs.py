@@ -10,9 +10,9 @@ from sklearn.metrics import precision_score, recall_score, roc_auc_score
 
 from auditkit import InputError, check_fairness
 from auditkit.evidence.metrics import select
-from auditkit.fairness.counts import Counts, encode_groups
-from auditkit.fairness.draws import design_of
-from auditkit.fairness.inference import infer
+from auditkit.fairness.counting.counts import Counts, encode_groups
+from auditkit.fairness.groups.draws import design_of
+from auditkit.fairness.groups.inference import infer
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.resampling import cluster_replicates
 

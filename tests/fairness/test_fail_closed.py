@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import auditkit as ak
 from auditkit.cli import app
-from auditkit.fairness.pushdown import check_table
+from auditkit.fairness.counting.pushdown import check_table
 from auditkit.fairness.scorer import fairness_scorer
 
 LENIENT = {"difference": {"at_most": 0.5}, "ratio": {"at_least": 0.1}}
@@ -169,11 +169,11 @@ def test_what_was_left_out_is_named(case: tuple[pd.DataFrame, list[str], str]) -
 
 
 CRASHES = [
-    "auditkit.fairness.gaps.pairwise_differences",
-    "auditkit.fairness.gaps.studentised_deviations",
-    "auditkit.fairness.gaps.critical_value",
-    "auditkit.fairness.rates.wilson",
-    "auditkit.fairness.companions.permuted",
+    "auditkit.fairness.groups.gaps.pairwise_differences",
+    "auditkit.fairness.groups.gaps.studentised_deviations",
+    "auditkit.fairness.groups.gaps.critical_value",
+    "auditkit.fairness.groups.rates.wilson",
+    "auditkit.fairness.groups.companions.permuted",
 ]
 
 
@@ -274,7 +274,7 @@ def test_a_crash_in_an_audit_leaves_no_finished_audit(tmp_path: Any, monkeypatch
     def crash(*arguments: Any, **settings: Any) -> None:
         raise ZeroDivisionError("broken")
 
-    monkeypatch.setattr("auditkit.fairness.gaps.pairwise_differences", crash)
+    monkeypatch.setattr("auditkit.fairness.groups.gaps.pairwise_differences", crash)
     with pytest.raises(ak.AuditError, match="fairness could not finish"):
         audited(whole(), ["sex"], "demographic_parity_difference", tmp_path)
     assert not list(tmp_path.rglob("audit.json"))

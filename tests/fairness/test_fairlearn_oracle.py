@@ -40,9 +40,9 @@ from sklearn.metrics import (
 
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.fairness.check import check_fairness
-from auditkit.fairness.counts import Counts, encode_groups, joined
-from auditkit.fairness.definitions import GAPS, RATES
-from auditkit.fairness.inference import infer, subsets
+from auditkit.fairness.counting.counts import Counts, encode_groups, joined
+from auditkit.fairness.groups.definitions import GAPS, RATES
+from auditkit.fairness.groups.inference import infer, subsets
 from auditkit.fairness.result import FairnessCheck
 from auditkit.fairness.settings import Settings
 

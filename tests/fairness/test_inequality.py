@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditkit.fairness.counts import Counts
+from auditkit.fairness.counting.counts import Counts
 from auditkit.fairness.individual.inequality import (
     BENEFITS,
     INDICES,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from auditkit.evidence.metrics import MetricRow, select
-from auditkit.fairness.counts import Counts
-from auditkit.fairness.definitions import GAPS, RATES
-from auditkit.fairness.inference import infer, subsets
+from auditkit.fairness.counting.counts import Counts
+from auditkit.fairness.groups.definitions import GAPS, RATES
+from auditkit.fairness.groups.inference import infer, subsets
 from auditkit.fairness.settings import Settings
 from auditkit.gates import judge, overall
 from auditkit.spec import Gate

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from auditkit import check_fairness
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import Counts, encode_groups
-from auditkit.fairness.definitions import GAPS, RATES
-from auditkit.fairness.derived import DERIVED
-from auditkit.fairness.inference import infer
+from auditkit.fairness.counting.counts import Counts, encode_groups
+from auditkit.fairness.groups.definitions import GAPS, RATES
+from auditkit.fairness.groups.derived import DERIVED
+from auditkit.fairness.groups.inference import infer
 from auditkit.fairness.result import FairnessCheck
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.settings import Settings

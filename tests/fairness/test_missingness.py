@@ -6,7 +6,7 @@ import pytest
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import select
-from auditkit.fairness.counts import encode_groups
+from auditkit.fairness.counting.counts import encode_groups
 from auditkit.fairness.population.missingness import is_missing, missingness_findings
 from auditkit.fairness.population.view import missingness_sections
 from auditkit.fairness.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Findings, select
-from auditkit.fairness.counts import encode_groups
+from auditkit.fairness.counting.counts import encode_groups
 from auditkit.fairness.mitigation.changes import change_of_accuracy, who_changes
 from auditkit.fairness.mitigation.findings import _aimed, _Attribute, mitigation_findings
 from auditkit.fairness.mitigation.frontier import cheapest_change

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import encode_groups
+from auditkit.fairness.counting.counts import encode_groups
 from auditkit.fairness.mitigation.comparison import METHODS, compare_mitigations
 from auditkit.fairness.mitigation.reweighing import reweighing
 from auditkit.fairness.settings import Settings

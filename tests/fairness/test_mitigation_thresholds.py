@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import GroupCodes, encode_groups
+from auditkit.fairness.counting.counts import GroupCodes, encode_groups
 from auditkit.fairness.mitigation import deterministic
 from auditkit.fairness.mitigation.deterministic import gap_of
 from auditkit.fairness.mitigation.frontier import cheapest_change, frontier

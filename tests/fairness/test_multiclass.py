@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Findings, MetricRow, select
-from auditkit.fairness.counts import GroupCodes
+from auditkit.fairness.counting.counts import GroupCodes
 from auditkit.fairness.outcomes.multiclass import multiclass_findings
 from auditkit.fairness.outcomes.multiclass_view import multiclass_sections
 from auditkit.fairness.settings import Settings

@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, f1_score, hamming_loss
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Findings, MetricRow, select
-from auditkit.fairness.counts import GroupCodes
+from auditkit.fairness.counting.counts import GroupCodes
 from auditkit.fairness.outcomes.multilabel import multilabel_findings
 from auditkit.fairness.outcomes.multilabel_view import multilabel_sections
 from auditkit.fairness.settings import Settings

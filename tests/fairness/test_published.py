@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from auditkit import InputError, check_fairness
 from auditkit.fairness.counted import check_counts
-from auditkit.fairness.counts import Counts, Weights
-from auditkit.fairness.published import (
+from auditkit.fairness.counting.counts import Counts, Weights
+from auditkit.fairness.counting.published import (
     METADATA,
     PublishedCounts,
     from_table,

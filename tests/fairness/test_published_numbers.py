@@ -13,7 +13,7 @@ import pytest
 
 from auditkit import check_fairness
 from auditkit.evidence.metrics import select
-from auditkit.fairness.counts import encode_groups
+from auditkit.fairness.counting.counts import encode_groups
 from auditkit.fairness.result import FairnessCheck
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.calibration import reliability

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from auditkit import InputError, check_fairness
 from auditkit.fairness.check import check_predictions
-from auditkit.fairness.pushdown import check_table, count_predictions, count_table
+from auditkit.fairness.counting.pushdown import check_table, count_predictions, count_table
 
 COLUMNS = {"label": "truth", "prediction": "decision", "sensitive": ["sex", "race"]}
 

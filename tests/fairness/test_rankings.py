@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Findings, MetricRow, select
-from auditkit.fairness.counts import GroupCodes
+from auditkit.fairness.counting.counts import GroupCodes
 from auditkit.fairness.outcomes.attention import alike_p_value, candidate_replicates, totals
 from auditkit.fairness.outcomes.positions import Positions, geometric, logarithmic, ndcg, right_pairs, top
 from auditkit.fairness.outcomes.ranked import Rankings

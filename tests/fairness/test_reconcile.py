@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.fairness.counts import Counts
-from auditkit.fairness.reconcile import disagreement_caveats, reconcile
-from auditkit.fairness.suppression import suppress
+from auditkit.fairness.counting.counts import Counts
+from auditkit.fairness.counting.reconcile import disagreement_caveats, reconcile
+from auditkit.fairness.counting.suppression import suppress
 
 
 def selections(attributes, table) -> Counts:

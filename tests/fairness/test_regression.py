@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Findings, MetricRow, select
-from auditkit.fairness.counts import GroupCodes
-from auditkit.fairness.gaps import worst
+from auditkit.fairness.counting.counts import GroupCodes
+from auditkit.fairness.groups.gaps import worst
 from auditkit.fairness.outcomes.comparisons import groupings
 from auditkit.fairness.outcomes.distances import Histogram, cuts_of, distances, farthest
 from auditkit.fairness.outcomes.measures import MEASURES, estimates, top_share

@@ -5,7 +5,7 @@ import pytest
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import select
-from auditkit.fairness.counts import Counts, Weights
+from auditkit.fairness.counting.counts import Counts, Weights
 from auditkit.fairness.population.representation import goodness_of_fit, representation_findings
 from auditkit.fairness.population.view import representation_sections
 from auditkit.fairness.settings import Settings

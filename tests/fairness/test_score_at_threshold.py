@@ -8,7 +8,7 @@ import pytest
 
 from auditkit import check_fairness
 from auditkit.errors import InputError
-from auditkit.fairness.counts import Counts, encode_groups
+from auditkit.fairness.counting.counts import Counts, encode_groups
 from auditkit.fairness.scores.at_threshold import decided_at, nearest_edge, rows_at
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.evidence import counts_from_table, counts_table, threshold_row

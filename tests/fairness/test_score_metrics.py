@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
 
 from auditkit.evidence.metrics import MetricRow, select
-from auditkit.fairness.counts import encode_groups
+from auditkit.fairness.counting.counts import encode_groups
 from auditkit.fairness.scores import calibration, metrics, ranking
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.settings import Settings

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from auditkit.evidence.metrics import select
-from auditkit.fairness.counts import encode_groups
+from auditkit.fairness.counting.counts import encode_groups
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.multicalibration import cells_of, full_collection, multicalibration_rows
 from auditkit.fairness.settings import Settings

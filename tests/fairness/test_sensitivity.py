@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import Counts
-from auditkit.fairness.definitions import GAPS, RATES
-from auditkit.fairness.margin import fraction_of
+from auditkit.fairness.counting.counts import Counts
+from auditkit.fairness.groups.definitions import GAPS, RATES
+from auditkit.fairness.groups.margin import fraction_of
 from auditkit.fairness.sensitivity.errors import (
     OF_LABELS,
     gap_with_errors,

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from auditkit import InputError, check_fairness
-from auditkit.fairness.pushdown import check_table, count_table
+from auditkit.fairness.counting.pushdown import check_table, count_table
 
 pyspark = pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'auditkit[spark]'")
 if shutil.which("java") is None:

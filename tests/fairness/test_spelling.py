@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditkit import check_fairness
-from auditkit.fairness.spelling import look_alikes
+from auditkit.fairness.counting.spelling import look_alikes
 
 
 @given(st.lists(st.text(), max_size=8))

@@ -17,8 +17,8 @@ from scipy import special, stats
 from auditkit import check_fairness, open_audit
 from auditkit.cli import main
 from auditkit.errors import InputError
-from auditkit.fairness.counts import MISSING, Counts, encode_groups
-from auditkit.fairness.definitions import FOUR_FIFTHS
+from auditkit.fairness.counting.counts import MISSING, Counts, encode_groups
+from auditkit.fairness.groups.definitions import FOUR_FIFTHS
 from auditkit.fairness.standards import standards_tables
 from auditkit.fairness.standards.four_fifths import SCHEMA, four_fifths, selections_to_change
 from auditkit.fairness.standards.ll144 import (

@@ -9,9 +9,9 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from auditkit import InputError, check_fairness
 from auditkit.fairness.counted import check_counts
-from auditkit.fairness.counts import Counts
-from auditkit.fairness.published import PublishedCounts, from_table, to_table
-from auditkit.fairness.suppression import merge_small, suppress
+from auditkit.fairness.counting.counts import Counts
+from auditkit.fairness.counting.published import PublishedCounts, from_table, to_table
+from auditkit.fairness.counting.suppression import merge_small, suppress
 
 
 def crossed(rng, shape, size) -> Counts:

@@ -11,7 +11,7 @@ import pytest
 
 from auditkit.errors import InputError
 from auditkit.fairness.check import check_predictions
-from auditkit.fairness.table import read_predictions
+from auditkit.fairness.counting.table import read_predictions
 
 TABLE = pa.table(
     {

@@ -8,7 +8,7 @@ import pytest
 from fairlearn.metrics import MetricFrame, selection_rate
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import encode_groups
+from auditkit.fairness.counting.counts import encode_groups
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.thresholds import SHOWN, decision_curves, place_of, rate_curves, rates_at
 

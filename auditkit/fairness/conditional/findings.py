@@ -27,10 +27,10 @@ from auditkit.evidence.metrics import Better, Caveat, Findings, MetricRow
 from auditkit.fairness.conditional.disparity import conditional_disparity
 from auditkit.fairness.conditional.pairs import PAIRS, PairGap, fold_ratio, pair_gap
 from auditkit.fairness.conditional.stratified import simultaneous_critical
-from auditkit.fairness.counts import Counts, joined
-from auditkit.fairness.definitions import RATES, Rate
-from auditkit.fairness.inference import subsets
-from auditkit.fairness.margin import fraction_of
+from auditkit.fairness.counting.counts import Counts, joined
+from auditkit.fairness.groups.definitions import RATES, Rate
+from auditkit.fairness.groups.inference import subsets
+from auditkit.fairness.groups.margin import fraction_of
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import wilson
 from auditkit.statistics.simultaneous import pairwise_differences

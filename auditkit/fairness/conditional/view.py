@@ -10,7 +10,7 @@ import pyarrow as pa
 from auditkit.evidence.section import Section, matching
 from auditkit.fairness.conditional.figures import raw_against_strata
 from auditkit.fairness.conditional.simpson import MARGIN
-from auditkit.fairness.definitions import RATES
+from auditkit.fairness.groups.definitions import RATES
 from auditkit.theme import interval, number, probability
 
 WARNING = (

@@ -25,8 +25,8 @@ import pyarrow as pa
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
-from auditkit.fairness.columns import Column, as_column, numbers_of
-from auditkit.fairness.counts import GroupCodes, encode_column
+from auditkit.fairness.counting.columns import Column, as_column, numbers_of
+from auditkit.fairness.counting.counts import GroupCodes, encode_column
 from auditkit.fairness.outcomes.averages import Average
 from auditkit.fairness.outcomes.comparisons import groupings
 from auditkit.fairness.settings import Settings

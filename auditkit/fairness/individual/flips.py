@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Findings, MetricRow
-from auditkit.fairness.counts import encode_column
+from auditkit.fairness.counting.counts import encode_column
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import normal_quantile, wilson
 from auditkit.statistics.multiplicity import holm

@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.evidence.metrics import Findings, MetricRow
-from auditkit.fairness.counts import Counts, joined
-from auditkit.fairness.inference import MAXIMUM_INTERSECTION, subsets
+from auditkit.fairness.counting.counts import Counts, joined
+from auditkit.fairness.groups.inference import MAXIMUM_INTERSECTION, subsets
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import wilson
 from auditkit.statistics.resampling import multinomial_replicates, percentile_interval

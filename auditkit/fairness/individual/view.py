@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section, matching
-from auditkit.fairness.counts import JOIN
+from auditkit.fairness.counting.counts import JOIN
 from auditkit.fairness.individual.figures import flips_by_swap
 from auditkit.fairness.individual.inequality import INDICES, PARTS
 from auditkit.fairness.outcomes.group_figures import dots_by_group

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import joined
+from auditkit.fairness.counting.counts import joined
 from auditkit.fairness.release import PairedCounts
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import normal_quantile, wilson

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
-from auditkit.fairness.columns import as_column, as_columns
-from auditkit.fairness.counts import Floats, GroupCodes, encode_groups
-from auditkit.fairness.definitions import Gap
+from auditkit.fairness.counting.columns import as_column, as_columns
+from auditkit.fairness.counting.counts import Floats, GroupCodes, encode_groups
+from auditkit.fairness.groups.definitions import Gap
 from auditkit.fairness.mitigation.changes import change_of_accuracy, who_changes
 from auditkit.fairness.mitigation.frontier import Fitting
 from auditkit.fairness.mitigation.held_out import Outcome, outcome

@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import Counts, Floats, Integers, joined
-from auditkit.fairness.definitions import RATES, Gap
-from auditkit.fairness.rates import fraction_of
+from auditkit.fairness.counting.counts import Counts, Floats, Integers, joined
+from auditkit.fairness.groups.definitions import RATES, Gap
+from auditkit.fairness.groups.rates import fraction_of
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.thresholds import decision_curves, place_of
 

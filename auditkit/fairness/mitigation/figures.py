@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from auditkit import theme
-from auditkit.fairness.definitions import GAPS
+from auditkit.fairness.groups.definitions import GAPS
 
 Line = Mapping[str, Any]
 _NEUTRAL = "#8592A0"

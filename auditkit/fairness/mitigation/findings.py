@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
-from auditkit.fairness.counts import JOIN, Group, joined
-from auditkit.fairness.definitions import GAPS
+from auditkit.fairness.counting.counts import JOIN, Group, joined
+from auditkit.fairness.groups.definitions import GAPS
 from auditkit.fairness.mitigation.changes import accuracy_change_row, change_of_accuracy, who_changes
 from auditkit.fairness.mitigation.frontier import Choice, Fitting
 from auditkit.fairness.mitigation.held_out import FEWER_REPLICATES, Outcome, outcome

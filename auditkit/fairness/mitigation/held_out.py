@@ -17,13 +17,13 @@ import numpy as np
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import Counts, Group, joined
-from auditkit.fairness.definitions import GAPS, RATES
-from auditkit.fairness.gaps import Comparison
-from auditkit.fairness.margin import Margin
+from auditkit.fairness.counting.counts import Counts, Group, joined
+from auditkit.fairness.groups.definitions import GAPS, RATES
+from auditkit.fairness.groups.gaps import Comparison
+from auditkit.fairness.groups.margin import Margin
+from auditkit.fairness.groups.rates import rate_rows, reason_not_judged
 from auditkit.fairness.mitigation.policy import Policy, decided, right
 from auditkit.fairness.mitigation.targets import METRICS
-from auditkit.fairness.rates import rate_rows, reason_not_judged
 from auditkit.fairness.release import PairedCounts
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.thresholds import SHOWN

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import Counts, Floats, Group, GroupCodes, Integers, joined
+from auditkit.fairness.counting.counts import Counts, Floats, Group, GroupCodes, Integers, joined
 from auditkit.fairness.release import PairedCounts
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.thresholds import place_of

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.errors import InputError, nearest
-from auditkit.fairness.counts import Floats, GroupCodes, joined
-from auditkit.fairness.definitions import RATES, Gap
+from auditkit.fairness.counting.counts import Floats, GroupCodes, joined
+from auditkit.fairness.groups.definitions import RATES, Gap
 from auditkit.fairness.mitigation.policy import Policy, Steps
 from auditkit.fairness.mitigation.roc import Hull, hull_of_scores, hulls_of_counts
 from auditkit.fairness.mitigation.targets import OBJECTIVES, allowed, target
@@ -66,7 +66,7 @@ def optimise_thresholds(
     `balanced_accuracy_score`. threshold: today's, kept by groups with fewer than `minimum_group` rows.
     Raises InputError for scores that are missing and for fewer than two groups that can be judged.
 
-    >>> from auditkit.fairness.counts import encode_groups
+    >>> from auditkit.fairness.counting.counts import encode_groups
     >>> import pyarrow as pa
     >>> groups = encode_groups({"sex": pa.array(["f", "f", "m", "m"])}, "here")
     >>> found = optimise_thresholds([0.1, 0.6, 0.4, 0.8], [False, True, False, True], groups)

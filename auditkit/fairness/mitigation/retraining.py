@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import Floats, GroupCodes
-from auditkit.fairness.definitions import Gap
+from auditkit.fairness.counting.counts import Floats, GroupCodes
+from auditkit.fairness.groups.definitions import Gap
 from auditkit.fairness.mitigation.reweighing import reweighing
 
 Scorer = Callable[[Any], Floats]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import Floats, GroupCodes, joined
+from auditkit.fairness.counting.counts import Floats, GroupCodes, joined
 
 
 def reweighing(groups: GroupCodes, truth: npt.ArrayLike) -> Floats:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.fairness.counts import Floats, Integers
+from auditkit.fairness.counting.counts import Floats, Integers
 from auditkit.fairness.scores.bins import ScoreCounts
 
 Booleans = npt.NDArray[np.bool_]

@@ -7,7 +7,7 @@ ThresholdOptimizer are known by its names too; a parity of false negative rates 
 from __future__ import annotations
 
 from auditkit.errors import InputError, nearest
-from auditkit.fairness.definitions import GAPS, Gap
+from auditkit.fairness.groups.definitions import GAPS, Gap
 
 _FALLING = {"selection_rate", "true_positive_rate", "false_positive_rate"}
 METRICS: tuple[str, ...] = tuple(name for name, gap in GAPS.items() if set(gap.rates) <= _FALLING)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from auditkit.evidence.section import Section
-from auditkit.fairness.definitions import GAPS
+from auditkit.fairness.groups.definitions import GAPS
 from auditkit.fairness.mitigation.figures import MOST_GROUPS, frontier_figure, who_figure
 from auditkit.fairness.mitigation.targets import SHOWN
 from auditkit.fairness.sentences import NOT_JUDGED

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from auditkit.evidence.metrics import Better, MetricRow
-from auditkit.fairness.gaps import worst
+from auditkit.fairness.groups.gaps import worst
 from auditkit.fairness.outcomes.comparisons import Estimates, Floats, Grouping, Integers, widest
 from auditkit.fairness.settings import Settings
 

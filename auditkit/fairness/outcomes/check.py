@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from auditkit.errors import InputError, nearest
 from auditkit.evidence.metrics import Findings
-from auditkit.fairness.columns import as_column, as_columns, as_numbers
-from auditkit.fairness.counts import GroupCodes, encode_groups
-from auditkit.fairness.draws import checked_weights
+from auditkit.fairness.counting.columns import as_column, as_columns, as_numbers
+from auditkit.fairness.counting.counts import GroupCodes, encode_groups
+from auditkit.fairness.groups.draws import checked_weights
 from auditkit.fairness.parts import check_lengths
 from auditkit.fairness.result import Check, MetricRows, info_of, tables_of
 from auditkit.fairness.settings import Options, Settings, settings_of

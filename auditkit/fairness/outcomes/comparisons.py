@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.fairness.counts import GroupCodes, joined
-from auditkit.fairness.definitions import Kind
-from auditkit.fairness.inference import MAXIMUM_INTERSECTION, subsets
+from auditkit.fairness.counting.counts import GroupCodes, joined
+from auditkit.fairness.groups.definitions import Kind
+from auditkit.fairness.groups.inference import MAXIMUM_INTERSECTION, subsets
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.simultaneous import Pairs, largest_deviations, range_critical
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from auditkit.evidence.metrics import Better, Caveat, MetricRow
-from auditkit.fairness.counts import JOIN
-from auditkit.fairness.definitions import Kind
+from auditkit.fairness.counting.counts import JOIN
+from auditkit.fairness.groups.definitions import Kind
 from auditkit.fairness.outcomes.comparisons import Estimates, Grouping, Scale
 from auditkit.fairness.outcomes.moments import (
     ABSOLUTE,

@@ -26,15 +26,15 @@ import pyarrow as pa
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
-from auditkit.fairness.columns import encode_labels
-from auditkit.fairness.counts import Counts, GroupCodes
-from auditkit.fairness.definitions import GAPS, RATES
-from auditkit.fairness.gaps import Comparison
-from auditkit.fairness.margin import Margin
+from auditkit.fairness.counting.columns import encode_labels
+from auditkit.fairness.counting.counts import Counts, GroupCodes
+from auditkit.fairness.groups.definitions import GAPS, RATES
+from auditkit.fairness.groups.gaps import Comparison
+from auditkit.fairness.groups.margin import Margin
+from auditkit.fairness.groups.rates import rate_rows
 from auditkit.fairness.outcomes.averages import Average
 from auditkit.fairness.outcomes.comparisons import Floats, Grouping, Integers, groupings
 from auditkit.fairness.outcomes.one_by_one import Questions
-from auditkit.fairness.rates import rate_rows
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.resampling import multinomial_replicates
 

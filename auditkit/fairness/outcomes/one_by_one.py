@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.definitions import GAPS, RATES, Gap
-from auditkit.fairness.gaps import Comparison, worst
-from auditkit.fairness.margin import Margin
-from auditkit.fairness.rates import rate_rows
+from auditkit.fairness.groups.definitions import GAPS, RATES, Gap
+from auditkit.fairness.groups.gaps import Comparison, worst
+from auditkit.fairness.groups.margin import Margin
+from auditkit.fairness.groups.rates import rate_rows
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.simultaneous import critical_value
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section
-from auditkit.fairness.counts import JOIN
+from auditkit.fairness.counting.counts import JOIN
 from auditkit.fairness.outcomes.group_figures import dots_by_group
 from auditkit.fairness.outcomes.one_by_one_figures import gaps_of_each
 from auditkit.fairness.sentences import NOT_JUDGED, shown

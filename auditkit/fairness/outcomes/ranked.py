@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.errors import InputError
-from auditkit.fairness.columns import as_column, encode, refuse_missing
+from auditkit.fairness.counting.columns import as_column, encode, refuse_missing
 from auditkit.fairness.outcomes.numbers import finite_numbers
 from auditkit.fairness.outcomes.positions import Floats, Integers, Positions, geometric, logarithmic, top
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.definitions import Kind
-from auditkit.fairness.gaps import worst
+from auditkit.fairness.groups.definitions import Kind
+from auditkit.fairness.groups.gaps import worst
 from auditkit.fairness.outcomes.comparisons import Floats, Grouping, widest
 from auditkit.fairness.outcomes.resampled import Resampled
 from auditkit.fairness.settings import Settings

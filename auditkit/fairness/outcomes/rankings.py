@@ -34,8 +34,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
-from auditkit.fairness.counts import GroupCodes
-from auditkit.fairness.inference import MAXIMUM_INTERSECTION
+from auditkit.fairness.counting.counts import GroupCodes
+from auditkit.fairness.groups.inference import MAXIMUM_INTERSECTION
 from auditkit.fairness.outcomes.attention import (
     FEWEST_QUERIES,
     Totals,

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow
 from auditkit.evidence.section import Section, matching
-from auditkit.fairness.counts import JOIN
+from auditkit.fairness.counting.counts import JOIN
 from auditkit.fairness.outcomes.group_figures import dots_by_group, place_shares
 from auditkit.fairness.sentences import NOT_JUDGED, shown
 from auditkit.theme import number, probability

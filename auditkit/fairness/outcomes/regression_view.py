@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow
 from auditkit.evidence.section import Section, matching
-from auditkit.fairness.counts import JOIN
+from auditkit.fairness.counting.counts import JOIN
 from auditkit.fairness.outcomes.group_figures import dots_by_group, prediction_spread
 from auditkit.fairness.outcomes.measures import MEASURES
 from auditkit.fairness.outcomes.regression import DISTANCES

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditkit.fairness.definitions import Kind
+from auditkit.fairness.groups.definitions import Kind
 from auditkit.fairness.outcomes.comparisons import Floats, Integers, folded
 from auditkit.statistics.intervals import normal_quantile
 from auditkit.statistics.simultaneous import Pairs, range_critical

@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from auditkit import theme
-from auditkit.fairness.many import lines_of
+from auditkit.fairness.groups.many import lines_of
 
 _NEUTRAL = "#8592A0"
 MOST_COLUMNS = 14

@@ -23,9 +23,9 @@ import pyarrow.compute as pc
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
-from auditkit.fairness.columns import Column, numbers_of
-from auditkit.fairness.counts import JOIN, GroupCodes, joined
-from auditkit.fairness.inference import MAXIMUM_INTERSECTION, subsets
+from auditkit.fairness.counting.columns import Column, numbers_of
+from auditkit.fairness.counting.counts import JOIN, GroupCodes, joined
+from auditkit.fairness.groups.inference import MAXIMUM_INTERSECTION, subsets
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import wilson
 from auditkit.statistics.multiplicity import benjamini_hochberg

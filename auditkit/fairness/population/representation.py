@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from auditkit.errors import InputError, nearest
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
-from auditkit.fairness.counts import JOIN, MISSING, Counts
+from auditkit.fairness.counting.counts import JOIN, MISSING, Counts
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import normal_quantile, score_interval
 

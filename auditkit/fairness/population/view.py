@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section
-from auditkit.fairness.counts import JOIN
+from auditkit.fairness.counting.counts import JOIN
 from auditkit.fairness.population.figures import missing_by_group, shares_of_groups
 from auditkit.fairness.population.missingness import DIFFERENCE as MISSINGNESS
 from auditkit.fairness.population.representation import DIFFERENCE, P_VALUE, RATIO

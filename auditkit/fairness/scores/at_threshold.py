@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import Counts, joined
-from auditkit.fairness.definitions import GAPS, RATES, Gap
-from auditkit.fairness.gaps import BETWEEN, worst
-from auditkit.fairness.rates import fraction_of, reason_not_judged
+from auditkit.fairness.counting.counts import Counts, joined
+from auditkit.fairness.groups.definitions import GAPS, RATES, Gap
+from auditkit.fairness.groups.gaps import BETWEEN, worst
+from auditkit.fairness.groups.rates import fraction_of, reason_not_judged
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.thresholds import place_of
 from auditkit.statistics.intervals import wilson
@@ -40,7 +40,7 @@ def decided_at(
     Thresholds lie in [0, 1] and move up to the next edge of the bins. Raises InputError for others.
 
     >>> import pyarrow as pa
-    >>> from auditkit.fairness.counts import encode_groups
+    >>> from auditkit.fairness.counting.counts import encode_groups
     >>> groups = encode_groups({"sex": pa.array(["f", "m"])}, "here")
     >>> counts = ScoreCounts.tally(groups, np.array([True, True]), [0.4, 0.4])
     >>> decided_at(counts, 0.5, {"f": 0.3}, ["sex"]).cells[:, 1].tolist()

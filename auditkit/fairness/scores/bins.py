@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import Counts, Group, GroupCodes, Integers, joined
+from auditkit.fairness.counting.counts import Counts, Group, GroupCodes, Integers, joined
 
 Floats = npt.NDArray[np.float64]
 BINS = 200
@@ -68,7 +68,7 @@ def _looks_like(low: float, high: float) -> str:
 class ScoreCounts:
     """Rows by group, label and score bin. cells: int64 [groups, label, bin]; sums: float64 [4, groups, label, bin].
 
-    >>> from auditkit.fairness.counts import encode_groups
+    >>> from auditkit.fairness.counting.counts import encode_groups
     >>> groups = encode_groups({"sex": pa.array(["f", "m", "f"])}, "here")
     >>> counts = ScoreCounts.tally(groups, np.array([True, False, False]), [0.9, 0.1, 1.0], bins=2)
     >>> counts.cells.tolist()

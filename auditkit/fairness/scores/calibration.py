@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import joined
+from auditkit.fairness.counting.counts import joined
 from auditkit.fairness.scores.bins import Floats, ScoreCounts
 from auditkit.statistics.intervals import normal_quantile, wilson
 from auditkit.statistics.magnitudes import mean_magnitude_interval

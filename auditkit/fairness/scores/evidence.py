@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Findings, MetricRow
-from auditkit.fairness.counts import Counts, joined
-from auditkit.fairness.definitions import RATES
-from auditkit.fairness.rates import fraction_of
+from auditkit.fairness.counting.counts import Counts, joined
+from auditkit.fairness.groups.definitions import RATES
+from auditkit.fairness.groups.rates import fraction_of
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.calibration import bands_that_fit, reliability
 from auditkit.fairness.scores.metrics import score_rows
@@ -94,7 +94,7 @@ def score_tables(counts: Mapping[str, ScoreCounts], settings: Settings, judged: 
 def counts_table(counts: Mapping[str, ScoreCounts]) -> pa.Table:
     """Score counts of several splits (name → counts) as one table, with a column `split`.
 
-    >>> from auditkit.fairness.counts import encode_groups
+    >>> from auditkit.fairness.counting.counts import encode_groups
     >>> groups = encode_groups({"sex": pa.array(["f", "m"])}, "here")
     >>> made = counts_table({"test": ScoreCounts.tally(groups, np.array([True, False]), [0.9, 0.1])})
     >>> counts_from_table(made)["test"].rows

@@ -11,8 +11,8 @@ from plotly.subplots import make_subplots
 
 from auditkit import theme
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.definitions import RATES
-from auditkit.fairness.many import MOST_LINES, lines_of
+from auditkit.fairness.groups.definitions import RATES
+from auditkit.fairness.groups.many import MOST_LINES, lines_of
 
 CURVES = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
 MOST_PANELS, _COLUMNS = 9, 3

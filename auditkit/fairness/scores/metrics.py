@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.evidence.metrics import Better, MetricRow
-from auditkit.fairness.counts import joined
+from auditkit.fairness.counting.counts import joined
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.calibration import (
     DRAWS,

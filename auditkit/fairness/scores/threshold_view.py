@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section
-from auditkit.fairness.definitions import GAPS, RATES
 from auditkit.fairness.figures import gap_overview, rates_by_group
+from auditkit.fairness.groups.definitions import GAPS, RATES
 from auditkit.fairness.sentences import four_fifths_finding, shown, widest_finding
 from auditkit.fairness.view import rate_table
 from auditkit.theme import number

@@ -24,9 +24,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from auditkit.fairness.counts import Counts, Floats
-from auditkit.fairness.definitions import GAPS, RATES, Gap, Rate
-from auditkit.fairness.margin import fraction_of
+from auditkit.fairness.counting.counts import Counts, Floats
+from auditkit.fairness.groups.definitions import GAPS, RATES, Gap, Rate
+from auditkit.fairness.groups.margin import fraction_of
 from auditkit.fairness.settings import Settings
 
 Errors: TypeAlias = Literal["labels", "groups"]
@@ -76,7 +76,7 @@ def rates_with_errors(cells: Floats, rate: Rate, errors: Errors, share: float) -
 
     cells: [groups, label, decision]. Errors may fall on any row; in groups as many may be missing as are too many.
 
-    >>> from auditkit.fairness.definitions import RATES
+    >>> from auditkit.fairness.groups.definitions import RATES
     >>> found = rates_with_errors(np.array([[[40.0, 10], [10, 40]]]), RATES["accuracy"], "labels", 0.1)
     >>> found.lowest.round(2).tolist(), found.highest.round(2).tolist()
     ([0.7], [0.9])

@@ -13,9 +13,9 @@ from functools import partial
 import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import Counts, joined
-from auditkit.fairness.definitions import GAPS
-from auditkit.fairness.inference import subsets
+from auditkit.fairness.counting.counts import Counts, joined
+from auditkit.fairness.groups.definitions import GAPS
+from auditkit.fairness.groups.inference import subsets
 from auditkit.fairness.sensitivity.errors import Errors, gap_with_errors, judged_cells
 from auditkit.fairness.settings import Settings
 from auditkit.spec import Gate

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from auditkit.evidence.section import Section
-from auditkit.fairness.definitions import GAPS
+from auditkit.fairness.groups.definitions import GAPS
 from auditkit.fairness.sensitivity.figures import MOST_PANELS, gap_bands
 from auditkit.theme import number
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
-from auditkit.fairness.columns import as_column
+from auditkit.fairness.counting.columns import as_column
 from auditkit.fairness.slices.confirm import confirm_slices
 from auditkit.fairness.slices.halves import Halves, split_rows
 from auditkit.fairness.slices.predicates import Coded, Predicate

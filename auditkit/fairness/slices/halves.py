@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
-from auditkit.fairness.columns import as_column, as_columns, as_numbers
+from auditkit.fairness.counting.columns import as_column, as_columns, as_numbers
 from auditkit.fairness.slices.confirm import hash_split
 from auditkit.fairness.slices.predicates import Coded, code
 

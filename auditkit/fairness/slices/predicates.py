@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
-from auditkit.fairness.columns import encode, numbers_of
+from auditkit.fairness.counting.columns import encode, numbers_of
 from auditkit.subject.data import label_text
 
 BINS = 8

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import Counts
+from auditkit.fairness.counting.counts import Counts
 from auditkit.fairness.standards.four_fifths import Selected, four_fifths
 from auditkit.fairness.standards.ll144 import bias_audit_from_cells
 from auditkit.fairness.standards.rule import load_standard

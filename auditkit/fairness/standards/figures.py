@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from auditkit import theme
-from auditkit.fairness.definitions import FOUR_FIFTHS
+from auditkit.fairness.groups.definitions import FOUR_FIFTHS
 
 LINE = "four-fifths (a rule of thumb, not a verdict)"
 _NEUTRAL = "#8592A0"

@@ -23,8 +23,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
-from auditkit.fairness.columns import as_column, as_numbers, encode_labels
-from auditkit.fairness.counts import encode_column, joined
+from auditkit.fairness.counting.columns import as_column, as_numbers, encode_labels
+from auditkit.fairness.counting.counts import encode_column, joined
 from auditkit.fairness.standards.four_fifths import Selected, checked
 from auditkit.fairness.standards.rule import load_standard
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from auditkit.fairness.definitions import FOUR_FIFTHS
+from auditkit.fairness.groups.definitions import FOUR_FIFTHS
 from auditkit.fairness.standards.four_fifths import (
     ABOVE_BEYOND,
     ABOVE_WITHIN,

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
-from auditkit.fairness.columns import as_column
+from auditkit.fairness.counting.columns import as_column
 from auditkit.subject.tables import is_table, read_table
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from auditkit.errors import InputError, nearest
 from auditkit.evidence.metrics import Caveat
-from auditkit.fairness.columns import as_numbers, encode_labels
+from auditkit.fairness.counting.columns import as_numbers, encode_labels
 
 _PLAIN = {
     frozenset({negative, positive}): positive

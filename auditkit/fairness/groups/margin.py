@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from auditkit.fairness.counts import Counts, Floats, Integers
-from auditkit.fairness.definitions import Cell, Rate
+from auditkit.fairness.counting.counts import Counts, Floats, Integers
+from auditkit.fairness.groups.definitions import Cell, Rate
 
 FEWEST_CLUSTERS = 20
 
@@ -39,7 +39,7 @@ def total_of(cells: npt.NDArray, chosen: Sequence[Cell]) -> npt.NDArray:
 def fraction_of(cells: npt.NDArray, rate: Rate) -> tuple[npt.NDArray, npt.NDArray]:
     """A rate's numerator and denominator. cells: [groups, label, decision, ...]; both returned as [groups, ...].
 
-    >>> from auditkit.fairness.definitions import RATES
+    >>> from auditkit.fairness.groups.definitions import RATES
     >>> [part.tolist() for part in fraction_of(np.array([[[5, 1], [2, 4]]]), RATES["true_positive_rate"])]
     [[4], [6]]
     """
@@ -138,8 +138,8 @@ class Margin:
 def fraction(counts: Counts, rate: Rate) -> Fraction:
     """A rate of rows drawn one by one, with its effective counts where they are weighted.
 
-    >>> from auditkit.fairness.counts import Weights
-    >>> from auditkit.fairness.definitions import RATES
+    >>> from auditkit.fairness.counting.counts import Weights
+    >>> from auditkit.fairness.groups.definitions import RATES
     >>> rows, once = np.array([[[4, 2], [1, 3]]]), np.ones((1, 2, 2))
     >>> alike = Counts((), ((),), rows, Weights(2.0 * rows, 4.0 * rows))
     >>> float(fraction(alike, RATES["selection_rate"]).n.round(9)[0])

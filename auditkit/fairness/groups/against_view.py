@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section
-from auditkit.fairness.definitions import RATES
+from auditkit.fairness.groups.definitions import RATES
 from auditkit.fairness.sentences import shown
 
 _WORST = {"accuracy": "min", "true_positive_rate": "min", "false_positive_rate": "max", "precision": "min"}

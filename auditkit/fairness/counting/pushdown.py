@@ -19,13 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditkit.errors import InputError, nearest
-from auditkit.fairness.columns import as_column
 from auditkit.fairness.counted import check_counts
-from auditkit.fairness.counts import Counts, Integers, Weights, encode_groups
-from auditkit.fairness.decisions import decide
-from auditkit.fairness.published import PublishedCounts
+from auditkit.fairness.counting.columns import as_column
+from auditkit.fairness.counting.counts import Counts, Integers, Weights, encode_groups
+from auditkit.fairness.counting.decisions import decide
+from auditkit.fairness.counting.published import PublishedCounts
+from auditkit.fairness.counting.table import Predictions
 from auditkit.fairness.result import FairnessCheck
-from auditkit.fairness.table import Predictions
 
 ROWS, TOTAL, SQUARES, VALID = "rows standing for", "weight standing for", "squared weights", "weights that are valid"
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",

@@ -26,10 +26,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import Counts, joined
-from auditkit.fairness.definitions import RATES, Rate
-from auditkit.fairness.inference import MAXIMUM_INTERSECTION, subsets
-from auditkit.fairness.margin import Fraction, fraction
+from auditkit.fairness.counting.counts import Counts, joined
+from auditkit.fairness.groups.definitions import RATES, Rate
+from auditkit.fairness.groups.inference import MAXIMUM_INTERSECTION, subsets
+from auditkit.fairness.groups.margin import Fraction, fraction
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.multiplicity import holm
 from auditkit.statistics.permutation import MAXIMUM_ROWS, Permuted, any_difference_of, permuted

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
-from auditkit.fairness.columns import Column, as_numbers
-from auditkit.fairness.counts import Counts, Floats, GroupCodes, Integers, encode_column
-from auditkit.fairness.margin import FEWEST_CLUSTERS, Clusters, Margin
+from auditkit.fairness.counting.columns import Column, as_numbers
+from auditkit.fairness.counting.counts import Counts, Floats, GroupCodes, Integers, encode_column
+from auditkit.fairness.groups.margin import FEWEST_CLUSTERS, Clusters, Margin
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.resampling import cluster_replicates, multinomial_replicates, weighted_replicates
 

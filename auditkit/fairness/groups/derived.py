@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.evidence.metrics import Better, MetricRow
-from auditkit.fairness.counts import joined
-from auditkit.fairness.margin import Margin
+from auditkit.fairness.counting.counts import joined
+from auditkit.fairness.groups.margin import Margin
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.resampling import percentile_interval
 

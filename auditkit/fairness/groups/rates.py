@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import joined
-from auditkit.fairness.definitions import Rate
-from auditkit.fairness.margin import FEWEST_CLUSTERS, Fraction, Margin
-from auditkit.fairness.margin import fraction_of as fraction_of
+from auditkit.fairness.counting.counts import joined
+from auditkit.fairness.groups.definitions import Rate
+from auditkit.fairness.groups.margin import FEWEST_CLUSTERS, Fraction, Margin
+from auditkit.fairness.groups.margin import fraction_of as fraction_of
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import wilson
 from auditkit.statistics.resampling import percentile_interval
@@ -26,7 +26,7 @@ FEW = 20
 def reason_not_judged(rate: Rate, n: int, minimum: int) -> str:
     """Why a rate over n rows is not judged, or nothing.
 
-    >>> from auditkit.fairness.definitions import RATES
+    >>> from auditkit.fairness.groups.definitions import RATES
     >>> reason_not_judged(RATES["true_positive_rate"], 7, 30)
     'only 7 rows with a positive label, fewer than the 30 needed to judge'
     """

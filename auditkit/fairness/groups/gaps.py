@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import Counts, joined
-from auditkit.fairness.definitions import GAPS, RATES, Gap, Kind, Rate
-from auditkit.fairness.margin import Margin
+from auditkit.fairness.counting.counts import Counts, joined
+from auditkit.fairness.groups.definitions import GAPS, RATES, Gap, Kind, Rate
+from auditkit.fairness.groups.margin import Margin
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.simultaneous import (
     Pairs,

@@ -28,8 +28,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError
-from auditkit.fairness.counts import MISSING, Counts, Group, Integers, Weights, joined
-from auditkit.fairness.inference import subsets
+from auditkit.fairness.counting.counts import MISSING, Counts, Group, Integers, Weights, joined
+from auditkit.fairness.groups.inference import subsets
 
 SMALLEST = 10
 OTHER = "(other)"

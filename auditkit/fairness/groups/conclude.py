@@ -10,14 +10,14 @@ from functools import cached_property
 import pyarrow as pa
 
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow, to_table
-from auditkit.fairness.companions import Effective, companion_rows, shrunken_rates
-from auditkit.fairness.counts import JOIN, MISSING, Counts
-from auditkit.fairness.definitions import RATES
-from auditkit.fairness.draws import Design
-from auditkit.fairness.inference import Inference, infer
+from auditkit.fairness.counting.counts import JOIN, MISSING, Counts
+from auditkit.fairness.counting.spelling import spelling_caveats
+from auditkit.fairness.groups.companions import Effective, companion_rows, shrunken_rates
+from auditkit.fairness.groups.definitions import RATES
+from auditkit.fairness.groups.draws import Design
+from auditkit.fairness.groups.inference import Inference, infer
 from auditkit.fairness.sensitivity.errors import sensitivity_table
 from auditkit.fairness.settings import Settings
-from auditkit.fairness.spelling import spelling_caveats
 from auditkit.fairness.standards import standards_tables
 from auditkit.statistics.multiplicity import benjamini_hochberg
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import GroupCodes
-from auditkit.fairness.margin import FEWEST_CLUSTERS
+from auditkit.fairness.counting.counts import GroupCodes
+from auditkit.fairness.groups.margin import FEWEST_CLUSTERS
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.roc import Estimate, auroc_interval, weighted_auroc_interval
 

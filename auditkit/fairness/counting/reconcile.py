@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from auditkit.evidence.metrics import Caveat
-from auditkit.fairness.counts import Counts, joined
-from auditkit.fairness.suppression import SuppressedCounts
+from auditkit.fairness.counting.counts import Counts, joined
+from auditkit.fairness.counting.suppression import SuppressedCounts
 
 QUANTITIES = ("rows", "positive labels", "positive decisions")
 

@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from auditkit.errors import InputError, nearest
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.counts import Counts, Floats, Weights, joined
-from auditkit.fairness.definitions import DISTANCES, EXTREMES, RATES, Distance, Rate
-from auditkit.fairness.gaps import nobody
-from auditkit.fairness.margin import Fraction, Margin, fraction_of
+from auditkit.fairness.counting.counts import Counts, Floats, Weights, joined
+from auditkit.fairness.groups.definitions import DISTANCES, EXTREMES, RATES, Distance, Rate
+from auditkit.fairness.groups.gaps import nobody
+from auditkit.fairness.groups.margin import Fraction, Margin, fraction_of
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import normal_quantile, score_interval
 from auditkit.statistics.simultaneous import Against, against

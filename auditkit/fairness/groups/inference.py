@@ -1,7 +1,8 @@
 """From a table of counts to all rates and gaps, overall, by attribute and by intersection.
 
-Rows are resampled 10,000 times as they were drawn (see `auditkit.fairness.draws`). Nothing is judged on too few rows: a
-rate over fewer than `minimum_group` rows is `insufficient`, and a gap names the groups that it had to leave out.
+Rows are resampled 10,000 times as they were drawn (see `auditkit.fairness.groups.draws`). Nothing is judged on too few
+rows: a rate over fewer than `minimum_group` rows is `insufficient`, and a gap names the groups that it had to leave
+out.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from auditkit.evidence.metrics import MetricRow
-from auditkit.fairness.against import against_rows
-from auditkit.fairness.counts import Counts, joined
-from auditkit.fairness.definitions import GAPS, RATES
-from auditkit.fairness.derived import derived_rows
-from auditkit.fairness.draws import MAXIMUM_INTERSECTION as MAXIMUM_INTERSECTION
-from auditkit.fairness.draws import Design, Draws
-from auditkit.fairness.gaps import Comparison
-from auditkit.fairness.margin import Fraction
-from auditkit.fairness.rates import rate_rows
+from auditkit.fairness.counting.counts import Counts, joined
+from auditkit.fairness.groups.against import against_rows
+from auditkit.fairness.groups.definitions import GAPS, RATES
+from auditkit.fairness.groups.derived import derived_rows
+from auditkit.fairness.groups.draws import MAXIMUM_INTERSECTION as MAXIMUM_INTERSECTION
+from auditkit.fairness.groups.draws import Design, Draws
+from auditkit.fairness.groups.gaps import Comparison
+from auditkit.fairness.groups.margin import Fraction
+from auditkit.fairness.groups.rates import rate_rows
 from auditkit.fairness.settings import Settings
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.errors import InputError, nearest
-from auditkit.fairness.columns import Column, encode
+from auditkit.fairness.counting.columns import Column, encode
 
 MISSING = "(missing)"
 JOIN = " × "

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section
-from auditkit.fairness.counts import JOIN
-from auditkit.fairness.definitions import RATES
+from auditkit.fairness.counting.counts import JOIN
+from auditkit.fairness.groups.definitions import RATES
 from auditkit.fairness.sentences import NOT_JUDGED
 from auditkit.theme import number, probability
 

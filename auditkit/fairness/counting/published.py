@@ -24,10 +24,10 @@ import pyarrow.compute as pc
 
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat
-from auditkit.fairness.counts import Counts, Weights
+from auditkit.fairness.counting.counts import Counts, Weights
+from auditkit.fairness.counting.suppression import SMALLEST, Shown, SuppressedCounts, merge_small, suppress
 from auditkit.fairness.result import FairnessCheck
 from auditkit.fairness.scores.bins import SUMS, ScoreCounts
-from auditkit.fairness.suppression import SMALLEST, Shown, SuppressedCounts, merge_small, suppress
 
 METADATA = b"auditkit_counts"
 FORMAT = 1
@@ -79,8 +79,8 @@ class PublishedCounts:
         )
 
     def suppressed(self, smallest: int = SMALLEST, merge: bool = False) -> PublishedCounts:
-        """The same with small cells withheld (see `auditkit.fairness.suppression`); scores, whose cells are smaller
-        still, are left out. merge: first put small groups of an attribute together into `(other)`."""
+        """The same with small cells withheld (see `auditkit.fairness.counting.suppression`); scores, whose cells are
+        smaller still, are left out. merge: first put small groups of an attribute together into `(other)`."""
         counts = suppress(merge_small(self.counts, smallest) if merge else self.counts, smallest)
         notes = list(self.caveats)
         if self.scores is not None:

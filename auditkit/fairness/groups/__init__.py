@@ -1,0 +1,1 @@
+"""Rates of groups and gaps between them, inferred from counts."""
