@@ -53,7 +53,7 @@ def at_a_million() -> list[dict[str, str]]:
     from auditkit.fairness.groups.conclude import conclude
     from auditkit.fairness.groups.definitions import RATES
     from auditkit.fairness.groups.inference import infer
-    from auditkit.fairness.groups.rates import fraction_of
+    from auditkit.fairness.groups.margin import fraction_of
     from auditkit.fairness.settings import Settings
 
     rng = np.random.default_rng(0)

@@ -28,7 +28,8 @@ import pyarrow as pa
 from auditkit.evidence.metrics import MetricRow
 from auditkit.fairness.counting.counts import Counts, joined
 from auditkit.fairness.groups.definitions import RATES, Rate
-from auditkit.fairness.groups.inference import MAXIMUM_INTERSECTION, subsets
+from auditkit.fairness.groups.draws import MAXIMUM_INTERSECTION
+from auditkit.fairness.groups.inference import subsets
 from auditkit.fairness.groups.margin import Fraction, fraction
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.multiplicity import holm

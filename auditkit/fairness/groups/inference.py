@@ -16,8 +16,7 @@ from auditkit.fairness.counting.counts import Counts, joined
 from auditkit.fairness.groups.against import against_rows
 from auditkit.fairness.groups.definitions import GAPS, RATES
 from auditkit.fairness.groups.derived import derived_rows
-from auditkit.fairness.groups.draws import MAXIMUM_INTERSECTION as MAXIMUM_INTERSECTION
-from auditkit.fairness.groups.draws import Design, Draws
+from auditkit.fairness.groups.draws import MAXIMUM_INTERSECTION, Design, Draws
 from auditkit.fairness.groups.gaps import Comparison
 from auditkit.fairness.groups.margin import Fraction
 from auditkit.fairness.groups.rates import rate_rows

@@ -8,18 +8,15 @@ than 20 successes or failures: there the percentile interval falls short, and is
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from auditkit.evidence.metrics import MetricRow
 from auditkit.fairness.counting.counts import joined
 from auditkit.fairness.groups.definitions import Rate
-from auditkit.fairness.groups.margin import FEWEST_CLUSTERS, Fraction, Margin
-from auditkit.fairness.groups.margin import fraction_of as fraction_of
+from auditkit.fairness.groups.margin import FEWEST_CLUSTERS, Fraction, Margin, fraction_of
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import wilson
 from auditkit.statistics.resampling import percentile_interval
 
-Integers = npt.NDArray[np.integer]
 FEW = 20
 
 

@@ -31,7 +31,8 @@ import numpy.typing as npt
 
 from auditkit.evidence.metrics import Findings, MetricRow
 from auditkit.fairness.counting.counts import Counts, joined
-from auditkit.fairness.groups.inference import MAXIMUM_INTERSECTION, subsets
+from auditkit.fairness.groups.draws import MAXIMUM_INTERSECTION
+from auditkit.fairness.groups.inference import subsets
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import wilson
 from auditkit.statistics.resampling import multinomial_replicates, percentile_interval

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from auditkit.errors import InputError
 from auditkit.fairness.counting.counts import Counts, Floats, Integers, joined
 from auditkit.fairness.groups.definitions import RATES, Gap
-from auditkit.fairness.groups.rates import fraction_of
+from auditkit.fairness.groups.margin import fraction_of
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.thresholds import decision_curves, place_of
 

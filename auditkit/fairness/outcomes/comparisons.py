@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from auditkit.fairness.counting.counts import GroupCodes, joined
 from auditkit.fairness.groups.definitions import Kind
-from auditkit.fairness.groups.inference import MAXIMUM_INTERSECTION, subsets
+from auditkit.fairness.groups.draws import MAXIMUM_INTERSECTION
+from auditkit.fairness.groups.inference import subsets
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.simultaneous import Pairs, largest_deviations, range_critical
 

@@ -35,7 +35,7 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
 from auditkit.fairness.counting.counts import GroupCodes
-from auditkit.fairness.groups.inference import MAXIMUM_INTERSECTION
+from auditkit.fairness.groups.draws import MAXIMUM_INTERSECTION
 from auditkit.fairness.outcomes.attention import (
     FEWEST_QUERIES,
     Totals,

@@ -31,8 +31,8 @@ import pyarrow as pa
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
 from auditkit.fairness.counting.counts import GroupCodes
+from auditkit.fairness.groups.draws import MAXIMUM_INTERSECTION
 from auditkit.fairness.groups.gaps import worst
-from auditkit.fairness.groups.inference import MAXIMUM_INTERSECTION
 from auditkit.fairness.outcomes.comparisons import Grouping, groupings, widest
 from auditkit.fairness.outcomes.distances import Farthest, Histogram, farthest
 from auditkit.fairness.outcomes.measures import MEASURES, Measure, dominated, estimates, group_rows, reasons

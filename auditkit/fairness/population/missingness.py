@@ -25,7 +25,8 @@ from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
 from auditkit.fairness.counting.columns import Column, numbers_of
 from auditkit.fairness.counting.counts import JOIN, GroupCodes, joined
-from auditkit.fairness.groups.inference import MAXIMUM_INTERSECTION, subsets
+from auditkit.fairness.groups.draws import MAXIMUM_INTERSECTION
+from auditkit.fairness.groups.inference import subsets
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import wilson
 from auditkit.statistics.multiplicity import benjamini_hochberg

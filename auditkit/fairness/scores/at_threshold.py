@@ -20,7 +20,8 @@ from auditkit.evidence.metrics import MetricRow
 from auditkit.fairness.counting.counts import Counts, joined
 from auditkit.fairness.groups.definitions import GAPS, RATES, Gap
 from auditkit.fairness.groups.gaps import BETWEEN, worst
-from auditkit.fairness.groups.rates import fraction_of, reason_not_judged
+from auditkit.fairness.groups.margin import fraction_of
+from auditkit.fairness.groups.rates import reason_not_judged
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.thresholds import place_of
 from auditkit.statistics.intervals import wilson

@@ -20,7 +20,7 @@ from auditkit.errors import InputError
 from auditkit.evidence.metrics import Findings, MetricRow
 from auditkit.fairness.counting.counts import Counts, joined
 from auditkit.fairness.groups.definitions import RATES
-from auditkit.fairness.groups.rates import fraction_of
+from auditkit.fairness.groups.margin import fraction_of
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.scores.calibration import bands_that_fit, reliability
 from auditkit.fairness.scores.metrics import score_rows

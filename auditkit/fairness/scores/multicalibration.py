@@ -26,7 +26,8 @@ import pyarrow as pa
 
 from auditkit.evidence.metrics import MetricRow
 from auditkit.fairness.counting.counts import joined
-from auditkit.fairness.groups.inference import MAXIMUM_INTERSECTION, subsets
+from auditkit.fairness.groups.draws import MAXIMUM_INTERSECTION
+from auditkit.fairness.groups.inference import subsets
 from auditkit.fairness.scores.bins import Floats, ScoreCounts
 from auditkit.fairness.scores.calibration import bands_of, bands_that_fit
 from auditkit.fairness.settings import Settings

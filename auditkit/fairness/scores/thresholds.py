@@ -14,7 +14,7 @@ import pyarrow as pa
 from auditkit.errors import InputError
 from auditkit.fairness.counting.counts import Integers
 from auditkit.fairness.groups.definitions import RATES
-from auditkit.fairness.groups.rates import fraction_of
+from auditkit.fairness.groups.margin import fraction_of
 from auditkit.fairness.scores.bins import Floats, ScoreCounts
 
 SHOWN = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
