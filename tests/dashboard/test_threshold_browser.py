@@ -102,6 +102,7 @@ def test_dragging_the_threshold_moves_numbers_and_figures(
     page.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
     page.goto(pages[which])
     page.get_by_role("tab", name="Try another threshold").click()
+    page.wait_for_function("document.querySelectorAll('[data-testid=stMetricValue]').length === 4")
     page.wait_for_selector(".js-plotly-plot .gtitle")
     page.wait_for_selector(IDLE)
     before, dots = page.get_by_test_id("stMetricValue").all_inner_texts(), _dots(page)
