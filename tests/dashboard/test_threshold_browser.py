@@ -1,8 +1,6 @@
 """The threshold dragged in Chromium: numbers and figures follow, on light and dark, wide and narrow."""
 
 import contextlib
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -48,13 +46,6 @@ def write_checks(out: Path) -> None:
         keep(replace(check, where=f"{name}.csv"), out)
 
 
-def chromium() -> str | None:
-    """Where Chromium is: $CHROMIUM, the path, or where Debian puts it."""
-    named = [os.environ.get("CHROMIUM"), "/usr/bin/chromium"]
-    found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome", "chrome")]
-    return next((path for path in [*named, *found] if path and Path(path).is_file()), None)
-
-
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Which check → the address of its fairness page."""
@@ -79,12 +70,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = chromium()
-    if path is None:
-        pytest.skip("no Chromium found: set CHROMIUM to its path")
+def browser(chromium: str) -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=path, args=QUIET)
+        running = driver.chromium.launch(executable_path=chromium, args=QUIET)
         yield running
         running.close()
 

@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -39,13 +38,6 @@ PAGES = [
 NAME = f"{made_up.SCRIPT} {made_up.MARKUP}"
 SHOTS = os.environ.get("AUDITKIT_SCREENSHOTS")
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-
-
-def chromium() -> str | None:
-    """Where Chromium is: $CHROMIUM, the path, or where Debian puts it."""
-    named = [os.environ.get("CHROMIUM"), "/usr/bin/chromium"]
-    found = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome", "chrome")]
-    return next((path for path in [*named, *found] if path and Path(path).is_file()), None)
 
 
 def audit_hostile_names(out: Path) -> None:
@@ -115,12 +107,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = chromium()
-    if path is None:
-        pytest.skip("no Chromium found: set CHROMIUM to its path")
+def browser(chromium: str) -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=path, args=QUIET)
+        running = driver.chromium.launch(executable_path=chromium, args=QUIET)
         yield running
         running.close()
 
