@@ -12,6 +12,7 @@ from auditkit.engine.progress import Progress
 from auditkit.evidence.audit import Audit
 from auditkit.run import run_audit
 from auditkit.spec import AuditSpec, parse
+from auditkit.subject.blackbox import BlackBoxModel
 from auditkit.subject.bundle import save_bundle
 from auditkit.subject.data import Schema
 from auditkit.subject.load import check, load_data, load_model
@@ -22,7 +23,7 @@ __all__ = ["audit", "load_data", "load_model", "save_bundle"]
 
 
 def audit(
-    model: Model | nn.Module | str | Path,
+    model: Model | nn.Module | str | Path | Any,
     data: Any,
     *,
     label: str | None = None,
@@ -38,7 +39,8 @@ def audit(
 ) -> Audit:
     """Audit a model: one forward pass per row, every discipline, evidence under `out/<name>/<audit id>`.
 
-    model: a bundle's folder, a loaded `Model`, or any `torch.nn.Module` with logits as its output.
+    model: a bundle's folder, a loaded `Model`, any `torch.nn.Module` with logits as its output, or a scikit-learn
+    classifier. Network files and callables are loaded first (`load_model`), since they need telling more.
     data: a mapping of split name (train, validation, test, or the name of an out-of-distribution set) to a table
     (path, DataFrame, Arrow) or to a `Split`; anything else is taken as the test split.
     label, positive, sensitive, classes, features: what the columns mean, where the model does not already say.
@@ -68,6 +70,8 @@ def audit(
     )
     sources = data if isinstance(data, Mapping) else {"test": data}
     splits = tuple(load_data(source, name=str(split), schema=schema) for split, source in sources.items())
+    if isinstance(loaded, BlackBoxModel):
+        loaded = loaded.introduced_to(splits)
     subject = Subject(name, loaded, splits, schema)
     check(subject)
     return run_audit(subject, spec, Path(out), Progress(quiet=quiet))

@@ -158,7 +158,7 @@ def _finish(
     results, measured = run.rows(names)
     gates, skipped = _gates_of(spec)
     judged = judge([*results, *measured], gates)
-    caveats = [*_data_caveats(subject), *skipped, *run.caveats(names)]
+    caveats = [*subject.model.caveats, *_data_caveats(subject), *skipped, *run.caveats(names)]
     record = {
         "name": spec.name,
         "audit_id": audit_id,

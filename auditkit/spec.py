@@ -129,6 +129,13 @@ class AuditSpec(Strict):
     subject: str | None = Field(None, description="a built-in subject (adult, digits) in place of model and data")
     model: str | None = None
     architecture: str | None = Field(None, description="module:Class of a model whose code is not auditkit's own")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="what that class is built with, for weights alone"
+    )
+    preprocessing: dict[str, Any] | None = Field(
+        None,
+        description="how rows become inputs of a network file, as in model.json; columns.features taken as they are",
+    )
     data: DataSpec = DataSpec()
     columns: SchemaSpec = SchemaSpec()
     analyses: list[str] = Field(default_factory=lambda: list(DISCIPLINES))

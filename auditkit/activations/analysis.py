@@ -38,6 +38,8 @@ class ActivationsAnalysis:
 
     def needs(self, subject: Subject, spec: AuditSpec) -> Needs:
         layers = tuple(layer.name for layer in watched(subject.model, spec.activations.layers))
+        if "layers" in subject.model.lacks:
+            return Needs()
         return Needs(logits=True, features=True, layers=layers)
 
     def observe(self, context: Context, split: Split, earlier: Mapping[str, Observer]) -> Observer | None:
@@ -58,6 +60,8 @@ class ActivationsAnalysis:
         )
 
     def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
+        if reason := context.subject.model.lacks.get("layers"):
+            return _nothing(reason)
         observed = {name: cast(ActivationsObserver, observer) for name, observer in observers.items()}
         roles = {split.name: split.role for split in context.subject.splits}
         findings = Findings(tables={f"{NAME}/layers": layer_table(observed), f"{NAME}/units": unit_table(observed)})
@@ -67,6 +71,13 @@ class ActivationsAnalysis:
         findings.caveats += _caveats(context, findings, observed, roles)
         findings.tables = {name: table for name, table in findings.tables.items() if table.num_columns}
         return findings
+
+
+def _nothing(reason: str) -> Findings:
+    """Findings that say why there are none."""
+    metrics = ("dead_units", "saturated_units", "effective_rank", "map_variance_explained")
+    rows = [MetricRow(NAME, metric, status="not applicable", reason=reason) for metric in metrics]
+    return Findings(metrics=rows, caveats=[Caveat(NAME, f"No activations were observed: {reason}.", NAME, "note")])
 
 
 def _layer_rows(findings: Findings, roles: Mapping[str, str]) -> Iterator[MetricRow]:

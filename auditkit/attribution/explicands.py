@@ -147,7 +147,7 @@ def explicands_of(engine: RowEngine, split: Split, rows: np.ndarray, reference: 
     """
     positive = split.schema.positive_index
     given, logits = _entered(engine, split, rows, positive)
-    if not engine.probe(given):
+    if "gradients" not in engine.model.lacks and not engine.probe(given):
         given, logits = _entered(engine, split, rows, positive)
     partition = partition_of(engine.model, engine.space, given.points)
     baseline = baseline_of(engine, reference, given, seed)
@@ -183,7 +183,7 @@ def _at_baseline(baseline: Baseline, given: Rows, classes: int) -> Plan:
 
 
 def baseline_of(engine: RowEngine, reference: Split | None, given: Rows, seed: int) -> Baseline:
-    """The mean of training rows in attribution space, accumulated in float64."""
+    """The mean of training rows in attribution space, accumulated in float64; values that are missing do not count."""
     if reference is None:
         zeros = tuple(torch.zeros_like(part[:1]) for part in given.points)
         return Baseline(zeros, "zeros in attribution space, for want of a training split", 0)
@@ -191,11 +191,14 @@ def baseline_of(engine: RowEngine, reference: Split | None, given: Rows, seed: i
     if len(rows) > BASELINE_ROWS:
         rows = np.sort(np.random.default_rng([seed, 1]).choice(rows, BASELINE_ROWS, replace=False))
     engine.ledger.distinct(engine.phase, reference.name, len(rows))
-    total: list[Tensor] | None = None
+    sums = [torch.zeros_like(part[:1], dtype=torch.float64) for part in given.points]
+    counts = [torch.zeros_like(total) for total in sums]
     for _, points, _ in engine.enter(reference, rows):
-        sums = [part.double().sum(dim=0, keepdim=True) for part in points]
-        total = sums if total is None else [a + b for a, b in zip(total, sums, strict=True)]
-    assert total is not None  # a split is never empty
-    mean = tuple((part / len(rows)).to(like.dtype) for part, like in zip(total, given.points, strict=True))
+        for total, count, part in zip(sums, counts, points, strict=True):
+            finite = torch.isfinite(part)
+            total += torch.where(finite, part, 0).double().sum(dim=0, keepdim=True)
+            count += finite.sum(dim=0, keepdim=True)
+    means = zip(sums, counts, given.points, strict=True)
+    mean = tuple((total / count.clamp_min(1)).to(like.dtype) for total, count, like in means)
     which = f"all {len(rows):,}" if len(rows) == len(reference) else f"{len(rows):,} seeded"
     return Baseline(mean, f"the average of {which} rows of split {reference.name!r}", len(rows))

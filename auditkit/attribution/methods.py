@@ -68,6 +68,8 @@ def _space_allows(model: Model) -> Validity:
 
 def _gradient_allows(model: Model) -> Validity:
     """Refused where no gradient leads from the output to the inputs, degraded where some inputs get none."""
+    if "gradients" in model.lacks:
+        return Validity("refused", model.lacks["gradients"], expected=True)
     try:
         with model.evaluating():
             inputs = example_inputs(model)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pyarrow as pa
 
 from auditkit.engine.analysis import Context, Needs, Observer
@@ -68,7 +69,8 @@ class OodAnalysis:
                 return None
             classes, table = len(context.subject.model.classes), _table_inputs(context.subject)
             return ReferenceObserver(classes, table, settings.bank, settings.neighbours, context.spec.seed)
-        return ScoreObserver(fit_panel(chosen(settings.detectors), seen[0].reference() if seen else None))
+        reference = seen[0].reference() if seen else None
+        return ScoreObserver(fit_panel(chosen(settings.detectors), reference, context.subject.model.lacks))
 
     def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
         scored = {name: o for name, o in observers.items() if isinstance(o, ScoreObserver)}
@@ -188,6 +190,10 @@ def _caveats(
         if count := int(scores.strange.sum()):
             text = f"split {split}: {count:,} of {len(scores.rows):,} rows have logits or features that are not finite"
             yield Caveat(NAME, f"{text}; they were not scored", split)
+        unscored = [~scores.has(name) & ~scores.strange for name in known.panel.fitted]
+        if count := int(np.any(unscored, axis=0).sum()) if unscored else 0:
+            text = f"split {split}: {count:,} of {len(scores.rows):,} rows have values missing among their inputs"
+            yield Caveat(NAME, f"{text}; detectors that read these did not score them, nor did the fused score", split)
     for split, observer in observers.items():
         if isinstance(observer, ReferenceObserver):
             yield from _fit_caveats(split, observer)

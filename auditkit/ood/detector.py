@@ -44,7 +44,8 @@ class Detector:
     """One way to tell that a row is strange.
 
     sees: what of the pass it reads; a detector that sees only logits can take a gross error for a confident case.
-    valid_for: which models and data it is meant for. source: where it was published.
+    valid_for: which models and data it is meant for. source: where it was published. scale: whether it reads how large
+    the logits are, which says nothing where they were made of probabilities.
     """
 
     name: str
@@ -53,3 +54,4 @@ class Detector:
     valid_for: str
     source: str
     fit: Callable[[Reference], Fitted]
+    scale: bool = False

@@ -32,4 +32,5 @@ DETECTOR = Detector(
     valid_for="any classifier; can call gross errors normal",
     source="Hendrycks et al. 2022",
     fit=_fit,
+    scale=True,
 )

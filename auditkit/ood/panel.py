@@ -31,11 +31,19 @@ class Panel:
         return next(detector.sees for detector in self.detectors if detector.name == name)
 
 
-def fit_panel(detectors: Sequence[Detector], reference: Reference | None) -> Panel:
-    """Fit all detectors; without a training split only those that read nothing but logits."""
+def fit_panel(
+    detectors: Sequence[Detector], reference: Reference | None, lacks: Mapping[str, str] | None = None
+) -> Panel:
+    """Fit all detectors; without a training split only those that read nothing but logits.
+
+    lacks: what the model cannot show, and why (`Model.lacks`).
+    """
     fitted: dict[str, Fitted] = {}
     refused: dict[str, Unmeasured] = {}
     for detector in detectors:
+        if reason := _withheld(detector, lacks or {}):
+            refused[detector.name] = Unmeasured("not applicable", reason)
+            continue
         if reference is None and detector.sees != "logits":
             refused[detector.name] = Unmeasured("not applicable", "there is no training split to fit it on")
             continue
@@ -44,3 +52,12 @@ def fit_panel(detectors: Sequence[Detector], reference: Reference | None) -> Pan
         except NotApplicableError as problem:
             refused[detector.name] = Unmeasured("not applicable", str(problem))
     return Panel(detectors, fitted, refused)
+
+
+def _withheld(detector: Detector, lacks: Mapping[str, str]) -> str | None:
+    """Why the model does not show what a detector reads, or None where it does."""
+    if detector.sees == "features":
+        return lacks.get("layers")
+    if detector.sees == "logits":
+        return lacks.get("scores") or (lacks.get("scale") if detector.scale else None)
+    return None

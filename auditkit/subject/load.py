@@ -7,9 +7,9 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +19,15 @@ from auditkit.errors import InputError, nearest
 from auditkit.spec import AuditSpec, SchemaSpec
 from auditkit.subject.data import ROLES, Role, Schema, Split, label_text
 from auditkit.subject.demo import builtin
+from auditkit.subject.formats import is_network_file, open_network
 from auditkit.subject.images import from_arrays, read_folder, read_npz
-from auditkit.subject.preprocessing import ImagePreprocessing, Numeric, TablePreprocessing
+from auditkit.subject.preprocessing import ImagePreprocessing, Numeric, TablePreprocessing, parse_preprocessing
 from auditkit.subject.tables import from_memory, is_table, read_table
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from auditkit.subject.blackbox.answers import Outputs
     from auditkit.subject.model import Model
     from auditkit.subject.subject import Subject
 
@@ -33,7 +35,7 @@ KINDS = ".parquet, .csv, .tsv, .csv.gz, .arrow, .feather, .npz or a folder of pi
 
 
 def load_model(
-    source: str | Path | nn.Module | Model,
+    source: str | Path | nn.Module | Model | Any,
     *,
     classes: Sequence[str] | None = None,
     preprocessing: TablePreprocessing | ImagePreprocessing | None = None,
@@ -41,38 +43,66 @@ def load_model(
     penultimate: str | None = None,
     device: str = "auto",
     architecture: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    near: Path | None = None,
+    outputs: Outputs | None = None,
+    takes: Literal["frame", "array"] | None = None,
+    categories: Sequence[str] = (),
 ) -> Model:
-    """A model from a bundle folder, or around a live module.
+    """A model from a bundle folder or a network file, or around a live module, a scikit-learn classifier or a callable.
 
-    A live module needs `classes` in the order of its outputs, and to be told how rows become its inputs: either
+    A network file holds weights (safetensors, or a checkpoint of tensors alone), a TorchScript, `torch.export` or ONNX
+    program; it is opened without running code from it. For weights, `architecture` names the network's class
+    (`package.module:Class`, looked for in the folder `near` too) and `arguments` what it is built with. A network file
+    and a live module need `classes` in the order of its outputs, and to be told how rows become its inputs: either
     `preprocessing`, or for a module that takes one float tensor [n, F] as it is, the names of its `features`.
-    architecture: the import path that a bundle may build its network with, where that is not auditkit's own.
-    Raises InputError for anything else, such as a pickled checkpoint, which is not opened.
+    architecture: the import path that a bundle may build its network with too, where that is not auditkit's own.
+    A classifier or callable is asked and not looked into: what needs gradients or layers is refused, the rest is
+    audited. A callable says what it gives (`outputs`: probabilities, logits, margins or decisions) and takes
+    (`takes`: a data frame of raw columns, or an array); `categories` are features to be given as pandas categories.
+    Raises InputError for anything else, such as a checkpoint that pickles more than tensors, which is not opened.
     """
     from torch import nn
 
+    from auditkit.subject.blackbox import black_box, is_estimator
     from auditkit.subject.bundle import dry_run, load_bundle
+    from auditkit.subject.formats.program import limits_of
     from auditkit.subject.model import Model, pick_device
 
     if isinstance(source, Model):
         return source
+    if not isinstance(source, (str, Path, type, nn.Module)) and (is_estimator(source) or callable(source)):
+        images = preprocessing if isinstance(preprocessing, ImagePreprocessing) else None
+        return black_box(
+            source, classes=classes, features=features, outputs=outputs, takes=takes, categories=categories,
+            preprocessing=images,
+        )  # fmt: skip
+    what = "a live module"
     if isinstance(source, (str, Path)):
-        return load_bundle(source, device, architecture)
+        if not is_network_file(source):
+            return load_bundle(source, device, architecture, near)
+        what, source = str(source), open_network(source, architecture, dict(arguments or {}), near)
     if not isinstance(source, nn.Module):
-        raise InputError(f"a model is a bundle folder or a torch.nn.Module, not {type(source).__name__}")
+        raise InputError(
+            f"a model is a bundle folder, a network file, a torch.nn.Module, a classifier or a callable, not "
+            f"{type(source).__name__}"
+        )
     if classes is None:
-        raise InputError("a live module needs the names of its classes, in the order of its outputs: classes=[...]")
+        raise InputError(f"{what} needs the names of its classes, in the order of its outputs: classes=[...]")
     if preprocessing is None:
         if features is None:
             raise InputError(
-                "a live module must be told how rows become its inputs: features=[...] names the number columns it "
-                "takes as they are, preprocessing=... gives scaling and vocabularies"
+                f"{what} must be told how rows become its inputs: features=[...] names the number columns it takes as "
+                "they are, preprocessing=... gives scaling and vocabularies"
             )
         preprocessing = TablePreprocessing(numeric=tuple(Numeric(name=str(name)) for name in features))
     names = tuple(map(str, classes))
     model = Model(
-        source, names, preprocessing, penultimate, pick_device(device), schema=Schema(preprocessing.columns, names)
-    )
+        source, names, preprocessing, penultimate, pick_device(device), schema=Schema(preprocessing.columns, names),
+        origin="in memory" if what == "a live module" else what, lacks=limits_of(source),
+    )  # fmt: skip
+    if architecture is not None and what != "a live module":
+        model.architecture = {"path": architecture, "arguments": dict(arguments or {})}
     dry_run(model)
     return model
 
@@ -133,13 +163,12 @@ def load_data(
 
 def load_subject(spec: AuditSpec, base: Path) -> Subject:
     """What `audit.yaml` describes: model and splits, checked. base: the folder that its paths are relative to."""
-    from auditkit.subject.bundle import load_bundle
     from auditkit.subject.subject import Subject
 
     if spec.model is None:
         how = f"run: auditkit train {spec.subject} --out models/{spec.subject}, and name that folder as model"
         raise InputError(f"audit.yaml: no model is named; {how if spec.subject else 'give the folder of a bundle'}")
-    model = load_bundle(_path(spec.model, base), spec.device, spec.architecture, base)
+    model = _model_of(spec, _path(spec.model, base), base)
     assert model.schema is not None
     shipped, known = builtin(spec.subject) if spec.subject else ({}, model.schema)
     schema = _meaning(model.schema, known, spec.columns, model.preprocessing)
@@ -153,6 +182,23 @@ def load_subject(spec: AuditSpec, base: Path) -> Subject:
     subject = Subject(spec.name if spec.name != "audit" else spec.subject or spec.name, model, tuple(splits), schema)
     check(subject)
     return subject
+
+
+def _model_of(spec: AuditSpec, path: Path, base: Path) -> Model:
+    """The model that `audit.yaml` names; of a network file it says the classes, and how rows become inputs."""
+    given = None
+    if is_network_file(path) and spec.preprocessing is not None:
+        given = parse_preprocessing(spec.preprocessing, "audit.yaml: preprocessing")
+    return load_model(
+        path,
+        classes=spec.columns.classes,
+        preprocessing=given,
+        features=spec.columns.features,
+        device=spec.device,
+        architecture=spec.architecture,
+        arguments=spec.arguments,
+        near=base,
+    )
 
 
 def check(subject: Subject) -> None:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from auditkit.errors import InputError, nearest
+from auditkit.evidence.metrics import Caveat
 from auditkit.subject.data import Schema, Split
 from auditkit.subject.preprocessing import ImagePreprocessing, TablePreprocessing
 
@@ -40,7 +41,9 @@ class Model:
     """A module with what is needed to use it: class names, preprocessing, device.
 
     record: the training record, where the model came with one (recipe, curves, energy). origin: where it came from.
-    schema: what the columns meant where it was trained, where that is known.
+    schema: what the columns meant where it was trained, where that is known. lacks: what the model cannot show
+    (gradients, layers, scale of the logits, scores) and why, each a sentence without its full stop. caveats: what to
+    know of the model before any of its figures is trusted.
     """
 
     module: nn.Module
@@ -53,6 +56,8 @@ class Model:
     schema: Schema | None = None
     origin: str = "in memory"
     batch_rows: int | None = None
+    lacks: dict[str, str] = field(default_factory=dict)
+    caveats: tuple[Caveat, ...] = ()
 
     def __post_init__(self) -> None:
         self.module.to(self.device)
@@ -76,8 +81,8 @@ class Model:
         return state.hexdigest()
 
     @property
-    def parameters(self) -> int:
-        """How many trainable and frozen parameters the module has."""
+    def parameters(self) -> int | None:
+        """How many trainable and frozen parameters the module has; None where that is not known."""
         return sum(parameter.numel() for parameter in self.module.parameters())
 
     def layers(self) -> list[str]:

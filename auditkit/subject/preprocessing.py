@@ -8,7 +8,7 @@ A number that is not finite is replaced by the training mean and counted, never 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from auditkit.errors import InputError
+from auditkit.spec import parse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -183,6 +184,20 @@ def category_values(split: Split, name: str, rows: np.ndarray | None = None) -> 
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return pc.fill_null(column.cast(pa.string()), MISSING).combine_chunks()
+
+
+def parse_preprocessing(content: dict[str, Any], where: str) -> TablePreprocessing | ImagePreprocessing:
+    """Preprocessing as somebody wrote it, with `kind` table or image. Raises InputError that says where it is wrong.
+
+    >>> parse_preprocessing({"kind": "image", "shape": [1, 8, 8]}, "audit.yaml").columns
+    ('images',)
+    """
+    kinds: dict[str, type[BaseModel]] = {"table": TablePreprocessing, "image": ImagePreprocessing}
+    kind = str(content.get("kind", ""))
+    if kind not in kinds:
+        raise InputError(f"{where}: kind must be table or image, got {kind!r}")
+    found: TablePreprocessing | ImagePreprocessing = parse(content, kinds[kind], where)
+    return found
 
 
 def fit_table(split: Split, features: tuple[str, ...]) -> TablePreprocessing:

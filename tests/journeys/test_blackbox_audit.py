@@ -13,6 +13,7 @@ from sklearn.preprocessing import OneHotEncoder
 import auditkit as ak
 from auditkit.report import write_reports
 from auditkit.subject.blackbox import black_box
+from auditkit.subject.preprocessing import ImagePreprocessing
 
 DISCIPLINES = ["performance", "fairness", "attribution", "activations", "ood", "energy"]
 NUMBERS, MIXED = ["age", "hours"], ["town", "age", "hours", "member"]
@@ -95,6 +96,7 @@ def test_all_disciplines_are_there_and_the_verdict_is_given(audited):
     assert audit.verdict == "pass"
     assert set(audit.metrics.analysis) == set(DISCIPLINES)
     assert audit.info["identities"]["model"]["digest"] == model.digest
+    assert audit.info["identities"]["model"]["parameters"] is None
 
 
 def test_performance_is_what_scikit_learn_says(audited):
@@ -164,6 +166,7 @@ def test_the_report_says_it_too(audited, tmp_path):
     [written] = write_reports(audit, tmp_path, ["html"])
     page = written.read_text(encoding="utf-8")
     assert "black box, whose layers cannot be seen" in page
+    assert "with 0 parameters" not in page
     assert "black box, which gives answers and no gradients" in page
 
 
@@ -198,3 +201,49 @@ def test_the_same_black_box_gives_the_same_audit(tmp_path):
         runs.append(ak.audit(black_box(fitted), PARTS, label="income", positive="high", out=tmp_path / name, **FEW))
     assert runs[0].info["audit_id"] == runs[1].info["audit_id"]
     assert runs[0].info["result_digest"] == runs[1].info["result_digest"]
+
+
+def test_a_callable_on_images_goes_through(tmp_path):
+    """Bright or dark is told by the first row of pixels alone, and occlusion finds it there."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 2, 120)
+    images = rng.random((120, 1, 4, 4)).astype(np.float32)
+    images[:, 0, 0] += labels[:, None]
+
+    def first_row(pixels):
+        return 8 * (pixels[:, 0, 0].mean(axis=1) - 1.0)
+
+    model = black_box(
+        first_row, classes=["0", "1"], outputs="logits", preprocessing=ImagePreprocessing(shape=(1, 4, 4))
+    )
+    parts = {"train": (images[:60], labels[:60]), "test": (images[60:], labels[60:])}
+    audit = ak.audit(model, parts, label="label", out=tmp_path, **FEW)
+    assert set(audit.metrics.analysis) == set(DISCIPLINES)
+    decided = first_row(images[60:]) > 0
+    assert value(audit, analysis="performance", metric="accuracy", split="test") == (decided == labels[60:]).mean()
+    overall = audit.tables["attribution/global"].to_pandas().query("attribute == ''").set_index("column").share
+    assert overall[[f"0,{place}" for place in range(4)]].sum() == pytest.approx(1)
+
+
+def test_an_estimator_is_audited_as_it_is_handed_over(tmp_path):
+    fitted, _, probabilities = boosted()
+    parts = {name: PARTS[name] for name in ("train", "validation", "test")}
+    audit = ak.audit(
+        fitted, parts, label="income", positive="high", sensitive=["sex"], features=MIXED, out=tmp_path,
+        analyses=["performance", "fairness"], fairness={"replicates": 300},
+    )  # fmt: skip
+    (accuracy,) = [
+        row for row in audit.rows if (row.analysis, row.metric, row.split) == ("performance", "accuracy", "test")
+    ]
+    decided = np.asarray(fitted.classes_)[probabilities.argmax(axis=1)]
+    assert accuracy.value == pytest.approx(accuracy_score(PARTS["test"].income, decided))
+
+
+def test_what_a_margin_and_a_function_cannot_tell_reaches_the_evidence(tmp_path):
+    fitted = RidgeClassifier().fit(PARTS["train"][NUMBERS], PARTS["train"].income)
+    parts = {name: PARTS[name] for name in ("train", "validation", "test")}
+    audit = ak.audit(
+        fitted, parts, label="income", positive="high", sensitive=["sex"], features=NUMBERS, out=tmp_path,
+        analyses=["performance"],
+    )  # fmt: skip
+    assert any("margin" in caveat.text for caveat in audit.caveats)
