@@ -67,7 +67,7 @@ CASES = {
     "a truncated table": (truncate("test.parquet"), "test.parquet"),
     "truncated weights": (truncate("model/model.safetensors"), "truncated or damaged"),
     "a typo in a key": (spec("attribution:", "atribution:"), "unknown key 'atribution'; did you mean 'attribution'"),
-    "a pickled checkpoint": (pickled, "can run any code when it is opened, so it was not"),
+    "a pickled checkpoint": (pickled, "could run any code when it is opened"),
     "an unknown country": (spec("energy: {", "energy: {country: DE, "), "DE"),
     "a column the model needs": (with_test(lambda t: t.drop_columns(["income"])), "no column 'income'"),
     "an unknown device": (spec("name: loans", "name: loans\ndevice: tpu9"), "device"),
