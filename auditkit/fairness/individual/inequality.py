@@ -95,18 +95,20 @@ def decomposition(held: npt.ArrayLike, alpha: float = 2.0) -> tuple[float, float
     return within, float(generalised_entropy(means, n, alpha))
 
 
-def index_interval(held: npt.NDArray, metric: str, settings: Settings, rng: np.random.Generator) -> tuple[float, float]:
-    """The interval of an index. held: rows with benefit 0, 1 and 2, [3]."""
+def index_intervals(held: npt.NDArray, settings: Settings, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """The interval of every index, from one set of resamples. held: rows with benefit 0, 1 and 2, [3]."""
     if min(held[0], held[2]) >= FEW:
         drawn = multinomial_replicates(held, settings.replicates, rng)
-        lower, upper = percentile_interval(_index(drawn, metric), settings.confidence)
-        return float(lower), float(upper)
-    low, high = wilson(held[[0, 2]], np.full(2, held.sum()), 1 - (1 - settings.confidence) / 2)
-    first, second = (part.ravel() for part in np.meshgrid(*np.linspace(low, high, 41).T))
-    possible = first + second < 1
-    shares = np.stack([first, 1 - first - second, second])[:, possible]
-    found = _index(shares, metric)
-    return float(found.min()), float(found.max())
+        found = np.stack([_index(drawn, metric) for metric in INDICES])
+        lower, upper = percentile_interval(found, settings.confidence)
+    else:
+        low, high = wilson(held[[0, 2]], np.full(2, held.sum()), 1 - (1 - settings.confidence) / 2)
+        first, second = (part.ravel() for part in np.meshgrid(*np.linspace(low, high, 41).T))
+        possible = first + second < 1
+        shares = np.stack([first, 1 - first - second, second])[:, possible]
+        found = np.stack([_index(shares, metric) for metric in INDICES])
+        lower, upper = found.min(axis=1), found.max(axis=1)
+    return {metric: (float(lower[at]), float(upper[at])) for at, metric in enumerate(INDICES)}
 
 
 def _index(held: npt.NDArray, metric: str) -> Floats:
@@ -193,6 +195,7 @@ def _too_few(held: npt.NDArray, settings: Settings) -> str:
 
 def _index_rows(attribute: str, group: str, held: npt.NDArray, settings: Settings, split: str) -> Iterator[MetricRow]:
     reason = _too_few(held, settings)
+    intervals = {} if reason else index_intervals(held, settings, _rng(settings, attribute, group))
     few = min(held[0], held[2]) < FEW
     how = f"extremes over Wilson limits (fewer than {FEW} errors of a kind)" if few else "percentile bootstrap"
     for metric in INDICES:
@@ -209,7 +212,7 @@ def _index_rows(attribute: str, group: str, held: npt.NDArray, settings: Setting
         )
         if not reason:
             value = float(_index(held, metric))
-            lower, upper = index_interval(held, metric, settings, _rng(settings, attribute, group, metric))
+            lower, upper = intervals[metric]
             row = replace(row, value=value, lower=min(lower, value), upper=max(upper, value), status="ok", reason="",
                           confidence=settings.confidence, method=how)  # fmt: skip
         yield row
