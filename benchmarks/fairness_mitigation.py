@@ -118,7 +118,7 @@ def speed(runs: int) -> list[Row]:
 
 def adult_table() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], pa.Table]:
     """Standardised features with one column per category, labels, and the table."""
-    from auditkit.subject.demo import adult
+    from auditkit.subject.builtin.adult import adult
 
     splits, schema = adult()
     table = pa.concat_tables([splits[name].table for name in ("train", "validation", "test")])

@@ -103,16 +103,8 @@ def _cam_allows(model: Model) -> Validity:
 
 
 def example_inputs(model: Model) -> tuple[torch.Tensor, ...]:
-    """One made-up row of inputs in the shapes and dtypes of the model's preprocessing: zeros."""
-    preprocessing = model.preprocessing
-    if isinstance(preprocessing, ImagePreprocessing):
-        return (torch.zeros((1, *preprocessing.shape), device=model.device),)
-    inputs = []
-    if preprocessing.numeric:
-        inputs.append(torch.zeros((1, len(preprocessing.numeric)), device=model.device))
-    if preprocessing.categorical:
-        inputs.append(torch.zeros((1, len(preprocessing.categorical)), dtype=torch.int64, device=model.device))
-    return tuple(inputs)
+    """One made-up row of inputs in the shapes and dtypes of the model's preprocessing."""
+    return tuple(part.to(model.device) for part in model.preprocessing.example(1))
 
 
 METHODS: dict[str, Method] = {

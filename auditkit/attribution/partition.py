@@ -42,6 +42,8 @@ def partition_of(model: Model, space: InputSpace, points: Points) -> Partition:
     """
     if isinstance(model.preprocessing, ImagePreprocessing):
         return _cells(model.preprocessing.shape, points)
+    if not isinstance(model.preprocessing, TablePreprocessing):
+        raise SpaceError(f"rows that are {model.preprocessing.modality} have no parts to be explained by")
     return _columns(model.preprocessing, space, points)
 
 

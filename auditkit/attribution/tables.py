@@ -13,7 +13,7 @@ from auditkit.attribution.methods import METHODS, Validity
 from auditkit.engine.readable import pooled
 from auditkit.subject.data import Schema, Split
 from auditkit.subject.model import Model
-from auditkit.subject.preprocessing import ImagePreprocessing
+from auditkit.subject.preprocessing import ImagePreprocessing, TablePreprocessing
 
 
 def method_table(validity: Mapping[str, Validity], model: Model) -> pa.Table:
@@ -127,7 +127,8 @@ def baseline_table(model: Model, explicands: Explicands) -> pa.Table:
                 "pixels": pa.array(list(picture.reshape(1, -1)), pa.list_(pa.float64())),
             }
         )
-    numbers = {column.name: column for column in preprocessing.numeric}
+    table = preprocessing if isinstance(preprocessing, TablePreprocessing) else None
+    numbers = {column.name: column for column in table.numeric} if table else {}
     records = []
     for index, name in enumerate(preprocessing.columns):
         value = None

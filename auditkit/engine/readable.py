@@ -7,15 +7,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.subject.data import Split
-from auditkit.subject.preprocessing import ImagePreprocessing, TablePreprocessing
+from auditkit.subject.preprocessing import AnyPreprocessing, ImagePreprocessing
 
 SIDE = 64
 """maps and pictures are kept at up to this many pixels a side"""
 
 
-def readable_inputs(
-    preprocessing: TablePreprocessing | ImagePreprocessing, split: Split, rows: npt.NDArray
-) -> pa.Table:
+def readable_inputs(preprocessing: AnyPreprocessing, split: Split, rows: npt.NDArray) -> pa.Table:
     """What the model was shown of some rows.
 
     Tables: one line per row and column (row, column, value as text, null where missing). Images: one line per row

@@ -34,7 +34,7 @@ from auditkit.errors import InputError, nearest
 from auditkit.spec import parse
 from auditkit.subject.data import Schema
 from auditkit.subject.model import Model, pick_device
-from auditkit.subject.preprocessing import ImagePreprocessing, Preprocessing
+from auditkit.subject.preprocessing import Preprocessing
 
 WEIGHTS, RECORD = "model.safetensors", "model.json"
 FORMAT = 1
@@ -220,15 +220,7 @@ def read_record(folder: str | Path) -> BundleRecord:
 
 def dry_run(model: Model) -> None:
     """Send two made-up rows through a model. Raises InputError where network, preprocessing and classes do not fit."""
-    inputs: list[Tensor] = []
-    if isinstance(model.preprocessing, ImagePreprocessing):
-        inputs.append(torch.zeros(2, *model.preprocessing.shape))
-    else:
-        if model.preprocessing.numeric:
-            inputs.append(torch.zeros(2, len(model.preprocessing.numeric)))
-        if model.preprocessing.categorical:
-            last = [len(column.vocabulary) for column in model.preprocessing.categorical]
-            inputs.append(torch.tensor([last, last], dtype=torch.int64))
+    inputs = model.preprocessing.example()
     try:
         with model.evaluating(), torch.inference_mode():
             model.logits(tuple(part.to(model.device) for part in inputs))

@@ -17,11 +17,18 @@ import pyarrow.compute as pc
 
 from auditkit.errors import InputError, nearest
 from auditkit.spec import AuditSpec, SchemaSpec
+from auditkit.subject.builtin import builtin
 from auditkit.subject.data import ROLES, Role, Schema, Split, label_text
-from auditkit.subject.demo import builtin
 from auditkit.subject.formats import is_network_file, open_network
 from auditkit.subject.images import from_arrays, read_folder, read_npz
-from auditkit.subject.preprocessing import ImagePreprocessing, Numeric, TablePreprocessing, parse_preprocessing
+from auditkit.subject.preprocessing import (
+    AnyPreprocessing,
+    ImagePreprocessing,
+    Numeric,
+    SeriesPreprocessing,
+    TablePreprocessing,
+    parse_preprocessing,
+)
 from auditkit.subject.tables import from_memory, is_table, read_table
 
 if TYPE_CHECKING:
@@ -38,7 +45,7 @@ def load_model(
     source: str | Path | nn.Module | Model | Any,
     *,
     classes: Sequence[str] | None = None,
-    preprocessing: TablePreprocessing | ImagePreprocessing | None = None,
+    preprocessing: AnyPreprocessing | None = None,
     features: Sequence[str] | None = None,
     penultimate: str | None = None,
     device: str = "auto",
@@ -172,7 +179,8 @@ def load_subject(spec: AuditSpec, base: Path) -> Subject:
     assert model.schema is not None
     shipped, known = builtin(spec.subject) if spec.subject else ({}, model.schema)
     schema = _meaning(model.schema, known, spec.columns, model.preprocessing)
-    array = model.preprocessing.array if isinstance(model.preprocessing, ImagePreprocessing) else "images"
+    arrays = isinstance(model.preprocessing, ImagePreprocessing | SeriesPreprocessing)
+    array = model.preprocessing.columns[0] if arrays else "images"
     channels = model.preprocessing.shape[0] if isinstance(model.preprocessing, ImagePreprocessing) else None
     splits = []
     for name, role, source in _named(spec, shipped):
@@ -218,7 +226,7 @@ def check(subject: Subject) -> None:
         if split.schema.label is None:
             raise InputError(f"{where}: no label column is named, so nothing can be judged; name it as columns.label")
         present = [subject.schema.classes[place] for place in np.unique(labels)]
-        if len(present) < 2:
+        if len(present) < 2 and not (subject.model.one_class and split.role != "test"):
             raise InputError(
                 f"{where}: label {split.schema.label!r} has one class only ({present[0]!r}); "
                 "nothing can be compared, give it rows of at least two"
@@ -311,9 +319,7 @@ def _classes(table: pa.Table, label: str | None, origin: str) -> tuple[str, ...]
     return tuple(sorted(found, key=int) if whole else sorted(found))
 
 
-def _meaning(
-    trained: Schema, known: Schema, columns: SchemaSpec, preprocessing: TablePreprocessing | ImagePreprocessing
-) -> Schema:
+def _meaning(trained: Schema, known: Schema, columns: SchemaSpec, preprocessing: AnyPreprocessing) -> Schema:
     """The schema of an audit: the spec's word first, then the built-in subject's, then what the bundle recorded."""
     if columns.classes is not None and tuple(columns.classes) != trained.classes:
         raise InputError(

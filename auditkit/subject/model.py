@@ -8,7 +8,7 @@ layer, unless another layer is named. A module with one output for two classes i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from auditkit.errors import InputError, nearest
 from auditkit.evidence.metrics import Caveat
 from auditkit.subject.data import Schema, Split
-from auditkit.subject.preprocessing import ImagePreprocessing, TablePreprocessing
+from auditkit.subject.preprocessing import AnyPreprocessing
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,14 @@ class Model:
     record: the training record, where the model came with one (recipe, curves, energy). origin: where it came from.
     schema: what the columns meant where it was trained, where that is known. lacks: what the model cannot show
     (gradients, layers, scale of the logits, scores) and why, each a sentence without its full stop. caveats: what to
-    know of the model before any of its figures is trusted.
+    know of the model before any of its figures is trusted. keywords: names under which the module takes its inputs,
+    where it does not take them by position. output: which of several outputs is the logits, by key or place; "logits"
+    or the first where None.
     """
 
     module: nn.Module
     classes: tuple[str, ...]
-    preprocessing: TablePreprocessing | ImagePreprocessing
+    preprocessing: AnyPreprocessing
     penultimate: str | None = None
     device: torch.device = field(default_factory=lambda: pick_device("auto"))
     architecture: dict[str, Any] = field(default_factory=dict)
@@ -58,6 +60,8 @@ class Model:
     batch_rows: int | None = None
     lacks: dict[str, str] = field(default_factory=dict)
     caveats: tuple[Caveat, ...] = ()
+    keywords: tuple[str, ...] = ()
+    output: str | int | None = None
 
     def __post_init__(self) -> None:
         self.module.to(self.device)
@@ -125,12 +129,7 @@ class Model:
 
         Raises InputError where the number of outputs is not the number of classes.
         """
-        output = self.module(*inputs)
-        if isinstance(output, (tuple, list)):
-            output = output[0]
-        if isinstance(output, dict):
-            output = output["logits"] if "logits" in output else next(iter(output.values()))
-        output = output.float()
+        output = self._chosen(self._call(inputs)).float()
         if output.ndim == 1:
             output = output[:, None]
         if output.shape[1] == 1 and len(self.classes) == 2:
@@ -141,6 +140,29 @@ class Model:
                 f"classes ({', '.join(self.classes[:10])}); name one class per output"
             )
         return output
+
+    def _call(self, inputs: tuple[Tensor, ...]) -> Any:
+        if not self.keywords:
+            return self.module(*inputs)
+        return self.module(**dict(zip(self.keywords, inputs, strict=True)))
+
+    def _chosen(self, output: Any) -> Tensor:
+        """The logits among what the module gave."""
+        if isinstance(output, Tensor):
+            return output
+        if isinstance(output, Mapping):
+            key = self.output if self.output is not None else "logits" if "logits" in output else next(iter(output))
+            known: Any = list(output)
+        else:
+            key, known = self.output if self.output is not None else 0, range(len(output))
+        if key not in known:
+            raise InputError(f"{self.origin}: the model has no output {key!r}; {nearest(str(key), map(str, known))}")
+        return self._chosen(output[key])
+
+    @property
+    def one_class(self) -> bool:
+        """Whether it was trained on one class alone, to tell what is not of it."""
+        return bool(getattr(self.module, "one_class", False))
 
     def encode(self, split: Split, rows: np.ndarray | None = None) -> tuple[Tensor, ...]:
         """The inputs of a split's rows (all where None) on the model's device."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from auditkit.subject.data import Split
-from auditkit.subject.preprocessing import ImagePreprocessing, TablePreprocessing
+from auditkit.subject.preprocessing import AnyPreprocessing
 
 EVALUATION_ROWS = 4096
 
@@ -20,7 +20,7 @@ EVALUATION_ROWS = 4096
 class Encoded(Dataset):
     """A split as tensors; `encoded[[3, 1, 2]]` is a batch `(inputs, labels)`."""
 
-    def __init__(self, split: Split, preprocessing: TablePreprocessing | ImagePreprocessing) -> None:
+    def __init__(self, split: Split, preprocessing: AnyPreprocessing) -> None:
         self.inputs = preprocessing.encode(split)
         self.labels = torch.from_numpy(split.labels)
 

@@ -13,9 +13,9 @@ from auditkit.engine.meter import Meter
 from auditkit.engine.progress import Progress
 from auditkit.errors import InputError
 from auditkit.spec import EnergySpec
+from auditkit.subject.builtin import builtin
 from auditkit.subject.bundle import save_bundle
 from auditkit.subject.data import Schema, Split
-from auditkit.subject.demo import builtin
 from auditkit.subject.load import load_data
 from auditkit.subject.model import Model
 from auditkit.training.recipe import Recipe, load_recipe

@@ -30,6 +30,9 @@ class Recipe(Strict):
     subject: str | None = Field(None, description="a built-in subject (adult, digits) in place of data and columns")
     data: DataSpec = DataSpec()
     columns: SchemaSpec = SchemaSpec()
+    preprocessing: dict[str, Any] = Field(
+        default_factory=dict, description="how rows become inputs: kind (table, image, text, series) and its settings"
+    )
     architecture: str | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     epochs: int = Field(50, ge=1)

@@ -4,6 +4,10 @@ AdamW, a cosine schedule with a short warm-up, early stopping on the validation 
 After every epoch both splits are measured in eval mode (dropout off), so that the two curves can be compared: where
 they part is where the model begins to learn the training rows by heart. The same recipe, data and seed give the same
 weights, bit for bit, on the same machine's CPU. Nothing is written to disk; the test split is never looked at.
+
+A network may bring its own way of learning: `learner(recipe, steps)` returns the Lightning module that trains it and
+logs the same four figures (reconstruction, adversarial training, reinforcement); `after_training(inputs)` is handed
+the validation inputs once the best weights are in (thresholds); `one_class` says that it learns from one class alone.
 """
 
 from __future__ import annotations
@@ -30,11 +34,12 @@ from auditkit.errors import AuditError, InputError
 from auditkit.subject.bundle import Epoch, TrainingRecord, import_architecture, versions
 from auditkit.subject.data import Schema, Split
 from auditkit.subject.model import Model, pick_device
-from auditkit.subject.preprocessing import ImagePreprocessing, TablePreprocessing, fit_images, fit_table
+from auditkit.subject.preprocessing import fit_preprocessing
 from auditkit.training.batches import Encoded, in_order, shuffled
 from auditkit.training.recipe import Recipe, load_recipe
 
 DEFAULT = {"table": "auditkit.training.architectures.mlp:MLP", "image": "auditkit.training.architectures.cnn:CNN"}
+"""What is trained on each kind of rows where the recipe names no architecture."""
 
 
 def train(
@@ -56,15 +61,18 @@ def train(
     progress = progress or Progress(quiet=True)
     meter = meter or NoMeter("the training was not metered")
     fitting, stopping = _rows(splits, "train"), _rows(splits, "validation")
-    preprocessing = _preprocessing(fitting, schema)
-    path = recipe.architecture or DEFAULT[preprocessing.kind]
-    arguments = _data_arguments(preprocessing, schema) | recipe.arguments
+    preprocessing = fit_preprocessing(fitting, schema, recipe.preprocessing)
+    path = recipe.architecture or _default(preprocessing.modality)
+    arguments = preprocessing.arguments() | {"classes": len(schema.classes)} | recipe.arguments
     place = pick_device(device)
     began = time.perf_counter()
     with _seeded(recipe.seed, recipe.threads):
         network = _network(path, arguments, near)
-        data = Encoded(fitting, preprocessing)
-        learner = Learner(network, recipe, steps=max(1, len(data) // recipe.batch_size))
+        if not getattr(network, "one_class", False):
+            _two_classes(fitting, stopping)
+        data, held = Encoded(fitting, preprocessing), Encoded(stopping, preprocessing)
+        steps, make = max(1, len(data) // recipe.batch_size), _own(network, "learner")
+        learner = make(recipe, steps) if make else Learner(network, recipe, steps)
         keeper = Keeper(recipe, progress)
         with meter.phase("training") as cost, _quiet_lightning():
             trainer = lightning.Trainer(
@@ -80,7 +88,7 @@ def train(
                 enable_progress_bar=False,
                 enable_model_summary=False,
             )
-            loaders = [in_order(data), in_order(Encoded(stopping, preprocessing))]
+            loaders = [in_order(data), in_order(held)]
             _fit(trainer, learner, shuffled(data, recipe.batch_size, recipe.seed), loaders)
     if keeper.best is None:
         raise AuditError(
@@ -88,6 +96,10 @@ def train(
             "lower learning_rate in the recipe"
         )
     network.load_state_dict(keeper.best)
+    if finish := _own(network, "after_training"):
+        network.cpu().eval()
+        with torch.no_grad():
+            finish(held.inputs)
     record = TrainingRecord(
         recipe=recipe.model_dump(mode="json"),
         seed=recipe.seed,
@@ -189,34 +201,31 @@ class Keeper(Callback):
 
 
 def _rows(splits: Mapping[str, Split], name: str) -> Split:
-    """A split that can be learned from: there, of at least two rows and two classes."""
     if name not in splits:
         raise InputError(f"training needs a {name!r} split; name its file under data in the recipe")
-    split = splits[name]
-    present = {split.schema.classes[label] for label in set(split.labels.tolist())}
-    if len(present) < 2:
-        raise InputError(
-            f"split {name!r} ({split.origin or 'in memory'}): label {split.schema.label!r} has one class only "
-            f"({', '.join(present)}); a classifier needs rows of at least two"
-        )
-    return split
+    return splits[name]
 
 
-def _preprocessing(split: Split, schema: Schema) -> TablePreprocessing | ImagePreprocessing:
-    if any(name in split.arrays for name in schema.features):
-        return fit_images(split, schema.features[0])
-    return fit_table(split, schema.features)
+def _two_classes(*splits: Split) -> None:
+    """Refuse rows that a classifier cannot learn from."""
+    for split in splits:
+        present = {split.schema.classes[label] for label in set(split.labels.tolist())}
+        if len(present) < 2:
+            raise InputError(
+                f"split {split.name!r} ({split.origin or 'in memory'}): label {split.schema.label!r} has one class "
+                f"only ({', '.join(present)}); a classifier needs rows of at least two"
+            )
 
 
-def _data_arguments(preprocessing: TablePreprocessing | ImagePreprocessing, schema: Schema) -> dict[str, Any]:
-    """The network's arguments that follow from the data."""
-    if isinstance(preprocessing, ImagePreprocessing):
-        return {"shape": list(preprocessing.shape), "classes": len(schema.classes)}
-    return {
-        "numeric": len(preprocessing.numeric),
-        "categories": [len(column.vocabulary) + 1 for column in preprocessing.categorical],
-        "classes": len(schema.classes),
-    }
+def _default(modality: str) -> str:
+    if modality not in DEFAULT:
+        raise InputError(f"recipe: rows are {modality}, for which no architecture is the usual one; name architecture")
+    return DEFAULT[modality]
+
+
+def _own(network: nn.Module, name: str) -> Any:
+    """A method that a network may bring; None where it does not."""
+    return getattr(network, name, None)
 
 
 def _network(path: str, arguments: dict[str, Any], near: Path | None) -> nn.Module:

@@ -9,8 +9,8 @@ from sklearn.metrics import roc_auc_score
 
 from auditkit.engine.meter import NoMeter
 from auditkit.errors import InputError
+from auditkit.subject.builtin import builtin
 from auditkit.subject.bundle import load_bundle
-from auditkit.subject.demo import builtin
 from auditkit.training.command import recipe_data, train_command
 from auditkit.training.recipe import Recipe, load_recipe
 

@@ -8,7 +8,9 @@ import pyarrow.compute as pc
 import pytest
 
 from auditkit.errors import InputError
-from auditkit.subject.demo import adult, builtin, digits
+from auditkit.subject.builtin import builtin
+from auditkit.subject.builtin.adult import adult
+from auditkit.subject.builtin.digits import digits
 
 LEARNED = ("train", "validation", "test")
 
@@ -113,7 +115,7 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 def test_reading_data_imports_neither_torch_nor_shapiq():
     code = (
         "import sys, auditkit.subject.load, auditkit.subject.subject, auditkit.subject.preprocessing as p;"
-        "from auditkit.subject.demo import builtin; builtin('adult');"
+        "from auditkit.subject.builtin import builtin; builtin('adult');"
         "print([name for name in ('torch', 'shapiq', 'lightning') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,14 +1,13 @@
-"""Preprocessing: from a split's human-readable columns to the tensors a model takes. It travels with the model.
+"""Tables: a float tensor of scaled numbers and an int64 tensor of category codes.
 
-Tables become a float tensor of scaled numbers and an int64 tensor of category codes (code 0 is "never seen in
-training"; a missing category has a code of its own where training had missing ones). Images are scaled arrays.
-A number that is not finite is replaced by the training mean and counted, never averaged away silently.
+Code 0 is "never seen in training"; a missing category has a code of its own where training had missing ones. A number
+that is not finite is replaced by the training mean and counted, never averaged away silently.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,6 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from auditkit.errors import InputError
-from auditkit.spec import parse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +60,11 @@ class TablePreprocessing(BaseModel):
     categorical: tuple[Categorical, ...] = ()
 
     @property
+    def modality(self) -> Literal["table"]:
+        """What rows are."""
+        return "table"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns the model sees, numbers first."""
         return (*(column.name for column in self.numeric), *(column.name for column in self.categorical))
@@ -98,6 +101,25 @@ class TablePreprocessing(BaseModel):
         found = pc.index_in(values, pa.array(column.vocabulary, pa.string()))
         return pc.fill_null(pc.add(found, 1), 0).to_numpy(zero_copy_only=False).astype(np.int64)
 
+    def example(self, rows: int = 2) -> tuple[Tensor, ...]:
+        """Made-up inputs: zeros, and every category's last word."""
+        import torch
+
+        inputs: list[Tensor] = []
+        if self.numeric:
+            inputs.append(torch.zeros(rows, len(self.numeric)))
+        if self.categorical:
+            last = [len(column.vocabulary) for column in self.categorical]
+            inputs.append(torch.tensor([last] * rows, dtype=torch.int64))
+        return tuple(inputs)
+
+    def arguments(self) -> dict[str, Any]:
+        """What a network that takes these inputs must be built with."""
+        return {
+            "numeric": len(self.numeric),
+            "categories": [len(column.vocabulary) + 1 for column in self.categorical],
+        }
+
     def irregularities(self, split: Split) -> list[tuple[str, int, str]]:
         """What had to be repaired: (column, rows affected, what it was), for the caveats."""
         found: list[tuple[str, int, str]] = []
@@ -114,52 +136,6 @@ class TablePreprocessing(BaseModel):
             if unseen:
                 found.append((category.name, unseen, "a category never seen in training"))
         return found
-
-
-class ImagePreprocessing(BaseModel):
-    """An image array [n, C, H, W] (or [n, H, W]) to `(x / divisor - mean) / scale`, float32 [n, C, H, W]."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    kind: Literal["image"] = "image"
-    array: str = "images"
-    divisor: float = Field(1.0, gt=0)
-    mean: float = 0.0
-    scale: float = Field(1.0, gt=0)
-    shape: tuple[int, int, int]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The one array the model sees."""
-        return (self.array,)
-
-    def encode(self, split: Split, rows: np.ndarray | None = None) -> tuple[Tensor, ...]:
-        """The images of the given rows (all where None), on the CPU. Raises InputError where the shape is another."""
-        import torch
-
-        if self.array not in split.arrays:
-            raise InputError(f"split {split.name!r} ({split.origin or 'in memory'}) has no array {self.array!r}")
-        stored = split.arrays[self.array]
-        images = stored if rows is None else stored[rows]
-        images = images[:, None] if images.ndim == 3 else images
-        if images.shape[1:] != self.shape:
-            raise InputError(
-                f"split {split.name!r}: images are {'x'.join(map(str, images.shape[1:]))} "
-                f"(channels x height x width), the model takes {'x'.join(map(str, self.shape))}"
-            )
-        values = images.astype(np.float64)
-        values = np.where(np.isfinite(values), values / self.divisor, self.mean)
-        return (torch.from_numpy(((values - self.mean) / self.scale).astype(np.float32)),)
-
-    def irregularities(self, split: Split) -> list[tuple[str, int, str]]:
-        """Images with values that are not finite."""
-        stored = split.arrays[self.array]
-        if not np.issubdtype(stored.dtype, np.floating):
-            return []
-        bad = int((~np.isfinite(stored)).reshape(len(stored), -1).any(axis=1).sum())
-        return [(self.array, bad, "with values that are not finite, replaced by the mean")] if bad else []
-
-
-Preprocessing = Annotated[TablePreprocessing | ImagePreprocessing, Field(discriminator="kind")]
 
 
 def numeric_values(split: Split, name: str, rows: np.ndarray | None = None) -> np.ndarray:
@@ -186,20 +162,6 @@ def category_values(split: Split, name: str, rows: np.ndarray | None = None) -> 
     return pc.fill_null(column.cast(pa.string()), MISSING).combine_chunks()
 
 
-def parse_preprocessing(content: dict[str, Any], where: str) -> TablePreprocessing | ImagePreprocessing:
-    """Preprocessing as somebody wrote it, with `kind` table or image. Raises InputError that says where it is wrong.
-
-    >>> parse_preprocessing({"kind": "image", "shape": [1, 8, 8]}, "audit.yaml").columns
-    ('images',)
-    """
-    kinds: dict[str, type[BaseModel]] = {"table": TablePreprocessing, "image": ImagePreprocessing}
-    kind = str(content.get("kind", ""))
-    if kind not in kinds:
-        raise InputError(f"{where}: kind must be table or image, got {kind!r}")
-    found: TablePreprocessing | ImagePreprocessing = parse(content, kinds[kind], where)
-    return found
-
-
 def fit_table(split: Split, features: tuple[str, ...]) -> TablePreprocessing:
     """Scaling and vocabularies from the training split: numbers are standardised, text columns are categories.
 
@@ -218,21 +180,3 @@ def fit_table(split: Split, features: tuple[str, ...]) -> TablePreprocessing:
             vocabulary = pc.unique(category_values(split, name)).to_pylist()
             categorical.append(Categorical(name=name, vocabulary=tuple(sorted(vocabulary))))
     return TablePreprocessing(numeric=tuple(numeric), categorical=tuple(categorical))
-
-
-def fit_images(split: Split, array: str = "images") -> ImagePreprocessing:
-    """Scaling from the training images: mean 0 and spread 1 over all pixels."""
-    if array not in split.arrays:
-        raise InputError(f"split {split.name!r} ({split.origin or 'in memory'}) has no array {array!r}")
-    images = split.arrays[array]
-    images = images[:, None] if images.ndim == 3 else images
-    if images.ndim != 4:
-        raise InputError(
-            f"split {split.name!r}: {array!r} must be images [n, height, width] or [n, channels, height, width], "
-            f"found shape {images.shape}"
-        )
-    values = images[np.isfinite(images)].astype(np.float64)
-    if values.size == 0:
-        raise InputError(f"split {split.name!r}: {array!r} has no finite value")
-    shape: tuple[int, int, int] = images.shape[1:]
-    return ImagePreprocessing(array=array, mean=float(values.mean()), scale=float(values.std()) or 1.0, shape=shape)
