@@ -33,8 +33,9 @@ def series(values):
 def test_words_are_numbered_by_how_often_they_occur_and_rare_ones_are_unknown():
     found = fit_text(sentences("a good film", "a bad film", "a film, truly"), "sentence")
     assert found.vocabulary == ("a", "film")
-    (ids,) = found.encode(sentences("A FILM of note", "!"))
+    ids, mask = found.encode(sentences("A FILM of note", "!"))
     assert ids.tolist() == [[2, 3, 1, 1], [1, 0, 0, 0]]
+    assert mask.tolist() == [[1, 1, 1, 1], [1, 0, 0, 0]]
     assert found.arguments() == {"words": 4, "length": 4}
 
 
@@ -42,7 +43,7 @@ def test_the_words_stand_at_the_positions_of_the_inputs():
     split = sentences("it's long and longer", "short", None)
     found = TextPreprocessing(column="sentence", vocabulary=("short",), length=3)
     assert found.tokens(split) == [["it's", "long", "and"], ["short"], [""]]
-    (ids,) = found.encode(split)
+    ids, _ = found.encode(split)
     assert ids.tolist() == [[1, 1, 1], [2, 0, 0], [1, 0, 0]]
     assert found.irregularities(split) == [
         ("sentence", 1, "missing, read as one unknown word"),

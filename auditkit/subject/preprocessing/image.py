@@ -32,6 +32,11 @@ class ImagePreprocessing(BaseModel):
         return "image"
 
     @property
+    def held(self) -> tuple[int, ...]:
+        """The places of inputs that are no part of what is explained: none."""
+        return ()
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The one array the model sees."""
         return (self.array,)

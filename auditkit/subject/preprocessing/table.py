@@ -65,6 +65,11 @@ class TablePreprocessing(BaseModel):
         return "table"
 
     @property
+    def held(self) -> tuple[int, ...]:
+        """The places of inputs that are no part of what is explained: none."""
+        return ()
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns the model sees, numbers first."""
         return (*(column.name for column in self.numeric), *(column.name for column in self.categorical))

@@ -1,4 +1,4 @@
-"""Text: a column of sentences to the numbers of their words, cut or filled up to one length.
+"""Text: a column of sentences to the numbers of their words, cut or filled up to one length, and where words stand.
 
 Words are runs of letters, digits and apostrophes, and every other sign by itself, in lower case. Number 0 fills up,
 1 stands for a word that training never showed often enough. What the words of a row were, `tokens` says; an explanation
@@ -29,7 +29,11 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_")
 
 
 class TextPreprocessing(BaseModel):
-    """A text column to `(ids int64 [n, length],)`: 0 fills up, 1 is an unknown word, then the vocabulary's words."""
+    """A text column to `(ids int64 [n, length], mask float32 [n, length])`.
+
+    Of the ids 0 fills up, 1 is an unknown word, then come the vocabulary's words; the mask is 1 where there is a word.
+    It is an input of its own, so that the words can be exchanged for others while the sentence keeps its length.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: Literal["text"] = "text"
@@ -52,6 +56,11 @@ class TextPreprocessing(BaseModel):
         """The number that fills up."""
         return PAD
 
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The places of inputs that say where words stand and are no part of what is explained."""
+        return (1,)
+
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {word: number for number, word in enumerate(self.vocabulary, start=SPECIAL)}
@@ -68,7 +77,7 @@ class TextPreprocessing(BaseModel):
         for row, text in enumerate(texts):
             known = [self._numbers.get(word, UNKNOWN) for word in words(text)[: self.length]] or [UNKNOWN]
             ids[row, : len(known)] = known
-        return (torch.from_numpy(ids),)
+        return (torch.from_numpy(ids), torch.from_numpy((ids != PAD).astype(np.float32)))
 
     def tokens(self, split: Split, rows: np.ndarray | None = None) -> list[list[str]]:
         """The words of each row at the positions of its inputs, without those that only fill up."""
@@ -80,7 +89,7 @@ class TextPreprocessing(BaseModel):
 
         ids = torch.full((rows, self.length), PAD, dtype=torch.int64)
         ids[:, 0] = len(self.vocabulary) + SPECIAL - 1
-        return (ids,)
+        return (ids, (ids != PAD).float())
 
     def arguments(self) -> dict[str, Any]:
         """What a network that takes these inputs must be built with."""
