@@ -75,6 +75,11 @@ class FairnessSpec(Strict):
     population: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="attribute: {group: its share of the population}"
     )
+    identity: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="text: dimension: {groups: {group: [terms]}, templates: [sentences with one {}], aligned: false}, "
+        "in place of the shipped ones",
+    )
 
 
 class PerformanceSpec(Strict):

@@ -17,6 +17,7 @@ from auditkit.fairness.counting.counts import Counts, GroupCodes, encode_column,
 from auditkit.fairness.groups.conclude import conclude
 from auditkit.fairness.groups.draws import Design, checked_weights, design_of
 from auditkit.fairness.groups.ranking import Drawn, auc_rows, single_groups
+from auditkit.fairness.identity.probe import identity_part, speaks
 from auditkit.fairness.parts import Rows, in_split, parts_of, thresholds_part
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.sensitivity.verdicts import verdicts_table
@@ -103,10 +104,12 @@ class FairnessAnalysis:
         every = {split: seen for split, seen in observers.items() if isinstance(seen, FairnessObserver)}
         every = {split: observer for split, observer in every.items() if observer.counts.rows}
         seen = {split: observer for split, observer in every.items() if observer.judged}
+        settings = _settings(context.spec)
+        swapped = identity_part(context, settings) if speaks(context) else Findings()
         if reason or not seen:
             reason = reason or "no split of labelled rows was passed"
-            return Findings(metrics=[MetricRow("fairness", "fairness", status="not applicable", reason=reason)])
-        settings = _settings(context.spec)
+            swapped.metrics.insert(0, MetricRow("fairness", "fairness", status="not applicable", reason=reason))
+            return swapped
         rows = {split: _labelled(context, split, observer) for split, observer in seen.items()}
         concluded = conclude(
             {split: part.counts for split, part in rows.items()},
@@ -124,7 +127,7 @@ class FairnessAnalysis:
         ]
         judged = concluded.judged
         gates = {name: given if isinstance(given, list) else [given] for name, given in context.spec.gates.items()}
-        for part in _further(context, rows[judged], every, judged, settings, gates):
+        for part in (swapped, *_further(context, rows[judged], every, judged, settings, gates)):
             findings.metrics += part.metrics
             findings.caveats += part.caveats
             for name, table in part.tables.items():

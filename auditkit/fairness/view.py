@@ -16,6 +16,8 @@ from auditkit.fairness.figures import PANELS, gap_overview, intersection_rates, 
 from auditkit.fairness.groups.against_view import against_section
 from auditkit.fairness.groups.companions_view import companions_section
 from auditkit.fairness.groups.definitions import GAPS, RATES
+from auditkit.fairness.identity.view import METRICS as IDENTITY
+from auditkit.fairness.identity.view import identity_sections
 from auditkit.fairness.individual.view import individual_sections
 from auditkit.fairness.mitigation.view import mitigation_sections
 from auditkit.fairness.outcomes.multiclass_view import multiclass_sections
@@ -65,10 +67,11 @@ _CROSSED_READING = (
 def sections(evidence: Any) -> list[Section]:
     """The sections there is evidence for."""
     every = [row for row in evidence.rows if row.analysis == "fairness"]
-    if every and all(row.status == "not applicable" for row in every):
-        text = f"Fairness was not judged: {every[0].reason}."
-        return [Section(key="gaps", title="Fairness", finding=text)]
-    splits = list(dict.fromkeys(row.split for row in every))
+    if every and all(row.status == "not applicable" for row in every if row.metric not in IDENTITY):
+        reason = next((row.reason for row in every if row.metric not in IDENTITY), every[0].reason)
+        text = f"Fairness between groups was not judged: {reason}."
+        return [Section(key="gaps", title="Fairness", finding=text), *identity_sections(evidence)]
+    splits = list(dict.fromkeys(row.split for row in every if row.metric not in IDENTITY))
     if not splits:
         return []
     if (outcomes := _outcomes(evidence)) and not any(
@@ -97,7 +100,7 @@ def sections(evidence: Any) -> list[Section]:
         ERRORS: _errors(evidence, rows),
         SCORES: score_sections(evidence, rows, single),
         REMEDIES: mitigation_sections(evidence),
-        INDIVIDUALS: individual_sections(evidence),
+        INDIVIDUALS: [*identity_sections(evidence), *individual_sections(evidence)],
         DATA: [
             *sensitivity_sections(evidence), *representation_sections(evidence), *missingness_sections(evidence)
         ],

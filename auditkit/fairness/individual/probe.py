@@ -47,11 +47,12 @@ def counterfactual_findings(context: Context, split: Split, settings: Settings) 
     schema = split.schema
     positive = schema.positive_index
     reads = set(context.subject.model.preprocessing.columns) if not split.arrays else set()
-    asked = [name for name in schema.sensitive if name in reads]
+    no_model = context.subject.model.lacks.get("model")
+    asked = [name for name in schema.sensitive if name in reads and not no_model]
     refused = {
-        name: "the model does not read this column, so that swapping its value changes nothing"
+        name: no_model or "the model does not read this column, so that swapping its value changes nothing"
         for name in schema.sensitive
-        if name not in reads
+        if name not in asked
     }
     if positive is None or not asked:
         return flip_findings(split.table, [], _nothing, settings, split=split.name, refused=refused)

@@ -79,6 +79,10 @@ class TextPreprocessing(BaseModel):
             ids[row, : len(known)] = known
         return (torch.from_numpy(ids), torch.from_numpy((ids != PAD).astype(np.float32)))
 
+    def knows(self, text: str) -> bool:
+        """Whether every word of a text is one that training showed."""
+        return all(word in self._numbers for word in words(text))
+
     def tokens(self, split: Split, rows: np.ndarray | None = None) -> list[list[str]]:
         """The words of each row at the positions of its inputs, without those that only fill up."""
         return [words(text)[: self.length] or [""] for text in texts_of(split, self.column, rows)]

@@ -1,0 +1,1 @@
+"""Identity swaps in text: sentences that differ in nothing but who they speak of."""
