@@ -40,6 +40,10 @@ bench: $(VENV)/.ready ## run the benchmarks and keep their tables under benchmar
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,bench]'
 	@$(BIN)/python -m benchmarks
 
+.PHONY: matrix
+matrix: $(VENV)/.ready ## run every loader and every kind of network through the audit and write docs/matrix.md
+	@$(BIN)/python -m tests.journeys.matrix
+
 .PHONY: sample
 sample: $(VENV)/.ready ## make the demo's reports in reports/sample again
 	@$(BIN)/auditkit demo --no-open --sample reports/sample

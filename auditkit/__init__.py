@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from auditkit.fairness.outcomes.check import check_outcomes
     from auditkit.fairness.result import Check, FairnessCheck
     from auditkit.fairness.slices import find_slices
+    from auditkit.variants.compare import compare_variants
+    from auditkit.variants.derive import derive
 
 __all__ = [
     "Audit",
@@ -40,6 +42,8 @@ __all__ = [
     "check_fairness",
     "check_outcomes",
     "check_table",
+    "compare_variants",
+    "derive",
     "find_slices",
     "load_data",
     "load_model",
@@ -60,6 +64,8 @@ _HOME = {
     "check_fairness": "auditkit.fairness.check",
     "check_outcomes": "auditkit.fairness.outcomes.check",
     "check_table": "auditkit.fairness.counting.pushdown",
+    "compare_variants": "auditkit.variants.compare",
+    "derive": "auditkit.variants.derive",
     "find_slices": "auditkit.fairness.slices",
     "load_data": "auditkit.api",
     "load_model": "auditkit.api",

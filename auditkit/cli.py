@@ -50,28 +50,43 @@ def demo(
 
 @app.command()
 def init(
-    model: Annotated[Path, typer.Option(help="A bundle's folder.")],
-    data: Annotated[Path, typer.Option(help="The table the model is to be judged on.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="[MODEL] DATA", help="A model where there is one, and a file or folder of rows."),
+    ],
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("audit.yaml"),
+    label: Annotated[str | None, typer.Option(help="Column of the truth; guessed when left out.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="module:Class of a model, whose code may run.")] = None,
+    train: Annotated[
+        bool, typer.Option("--train", help="Train a model even where the rows seem to hold predictions.")
+    ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Open the model even if it is a pickle, which runs its code.")
+    ] = False,
 ) -> None:
-    """Look at a model and a data file and write a commented audit.yaml that runs as it is."""
-    from auditkit.starter import write_spec
+    """Look at a model and its data, or at data alone, and write files that run as they are."""
+    from auditkit.starter import write_starter
 
-    for line in write_spec(model, data, out):
+    if len(paths) > 2:
+        raise InputError(f"init takes a model and its data, or data alone; got {len(paths)} paths")
+    model = paths[0] if len(paths) == 2 else None
+    for line in write_starter(Path(paths[-1]), out, model, label, architecture, train, trust):
         print(line)
 
 
 @app.command()
 def train(
-    target: Annotated[str, typer.Argument(help="A built-in subject (adult, digits) or a recipe.yaml.")],
+    target: Annotated[str, typer.Argument(help="A built-in subject (adult, digits, reviews, ...) or a recipe.yaml.")],
     out: Annotated[Path | None, typer.Option(help="The bundle's folder; models/<name> when left out.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training; the recipe's own when left out.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Search for the best settings in this many trials.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train a model from a recipe and keep it as a bundle."""
+    """Train a model from a recipe and keep it as a bundle. Killed, it goes on where it was when called again."""
     from auditkit.training.command import train_command
 
-    summary = train_command(target, out or Path("models") / Path(target).stem, seed=seed, quiet=quiet)
+    out = out or Path("models") / Path(target).stem
+    summary = train_command(target, out, seed=seed, quiet=quiet, trials=trials)
     print("\n".join(f"{key}: {value}" for key, value in summary.items()))
 
 
@@ -80,6 +95,9 @@ def run(
     audit: Annotated[Path, typer.Argument(metavar="AUDIT.yaml", help="What to audit and what to hold it to.")],
     out: Annotated[Path, typer.Option(help="Where the evidence goes.")] = Path("reports"),
     only: Annotated[str | None, typer.Option(help="Run only these analyses, separated by commas.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Open the model even if it is a pickle, which runs its code.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -95,7 +113,7 @@ def run(
     if only:
         spec = spec.model_copy(update={"analyses": _chosen(only, spec.analyses)})
     progress = Progress(quiet=quiet or as_json)
-    subject = load_subject(spec, audit.resolve().parent)
+    subject = load_subject(spec, audit.resolve().parent, trust)
     finished = run_audit(subject, spec, out, progress)
     write_reports(finished, finished.folder, FORMATS)
     show_audit(finished, as_json=as_json)
@@ -163,6 +181,43 @@ def fairness(
 
 def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+@app.command()
+def variants(
+    target: Annotated[Path, typer.Argument(metavar="MODEL_OR_AUDIT.yaml", help="A bundle, or what to audit.")],
+    out: Annotated[Path, typer.Option(help="Where the evidence goes.")] = Path("reports"),
+    how: Annotated[str, typer.Option(help="int8, bf16, pruned, distilled; separated by commas.")] = (
+        "int8,bf16,pruned,distilled"
+    ),
+    share: Annotated[str, typer.Option(help="Shares of weights to prune, separated by commas.")] = "0.5",
+    structured: Annotated[bool, typer.Option("--structured", help="Prune whole neurons and filters.")] = False,
+    models: Annotated[Path | None, typer.Option(help="Keep the variants as bundles in this folder.")] = None,
+    no_speed: Annotated[bool, typer.Option("--no-speed", help="Measure neither latency nor energy.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compress a model for deployment and see what each variant costs, and whom."""
+    from auditkit.report import write_reports
+    from auditkit.variants import command
+
+    evidence = command.variants_command(
+        target, out, how=_listed(how), shares=_shares(share), structured=structured, models=models,
+        speed=not no_speed, quiet=quiet or as_json,
+    )  # fmt: skip
+    write_reports(evidence, evidence.folder, ("html", "markdown"))
+    if as_json:
+        print(json.dumps(command.as_json(evidence), ensure_ascii=False, indent=2))
+    else:
+        command.show(evidence)
+    raise typer.Exit(evidence.exit_code)
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        return [float(part) for part in _listed(text)]
+    except ValueError:
+        raise InputError(f"--share takes numbers below 1 separated by commas, such as 0.5,0.8; got {text!r}") from None
 
 
 @app.command()

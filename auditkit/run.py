@@ -223,6 +223,7 @@ def _identities(subject: Subject, spec: AuditSpec) -> dict[str, Any]:
             "spec": spec.model_dump(mode="json", exclude={"model", "data"}),
             "schema": asdict(subject.schema),
             "model": [model.digest, model.preprocessing.model_dump(mode="json"), str(model.module)],
+            "reading": [model.keywords, model.takes, model.output, model.gives, [one.text for one in model.caveats]],
             "device": str(model.device),
             "data": {name: [entry["role"], entry["digest"]] for name, entry in data.items()},
             "code": code["digest"],

@@ -4,13 +4,19 @@ A typo in a key is answered with the nearest key. Paths are relative to the file
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from auditkit.errors import InputError, nearest
 
 DISCIPLINES = ("performance", "fairness", "attribution", "activations", "ood", "energy")
+
+
+MULTILABEL = (
+    "several labels at once are not audited; audit each label by itself as a classification, or check the fairness of "
+    "stored predictions of all with auditkit.check_outcomes(task='multilabel')"
+)
 
 
 class Strict(BaseModel):
@@ -41,23 +47,86 @@ class Gate(Strict):
         return self
 
 
+class SharesSpec(Strict):
+    """How one file is dealt out: shares of `validation` and `test`, class by class, the rest is `train`.
+
+    The seed is its own, so that a recipe and an audit that say the same get the same parts whatever their seeds are.
+    """
+
+    validation: float = Field(0.2, ge=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _some_are_left(self) -> "SharesSpec":
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test must leave a share for train")
+        return self
+
+
 class DataSpec(Strict):
-    """Where the splits are: a path each, or the name of a built-in subject's split."""
+    """Where the splits are: a path each, or the name of a built-in subject's split; or one file for all, `rows`."""
 
     train: str | None = None
     validation: str | None = None
     test: str | None = None
     ood: dict[str, str] = Field(default_factory=dict)
+    rows: str | None = Field(None, description="one file, dealt out to train, validation and test")
+    split: SharesSpec = Field(SharesSpec(), description="the shares in which `rows` are dealt out")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "DataSpec":
+        if self.rows is not None and (self.train or self.validation or self.test):
+            raise ValueError("give rows, one file to be dealt out, or the files of the splits, not both")
+        if self.rows is None and self.split != SharesSpec():
+            raise ValueError("split says how one file is dealt out; name that file as rows")
+        return self
+
+
+class PredictionsSpec(Strict):
+    """What a model answered, as columns beside the people, where there is no model to ask.
+
+    Exactly one of `decision` (a class), `score` (of the positive class; decided positive from `threshold` on, 0.5 for
+    a probability), `probabilities` and `logits` (class: column; or the name of a column of lists, or the beginning of
+    the names of number columns, in the order of the classes). `features` are vectors, such as penultimate features:
+    columns, a column of lists or the beginning of the names of number columns.
+    """
+
+    decision: str | None = None
+    score: str | None = None
+    threshold: float | None = Field(None, allow_inf_nan=False)
+    probabilities: dict[str, str] | str | None = None
+    logits: dict[str, str] | str | None = None
+    features: list[str] | str | None = None
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> "PredictionsSpec":
+        ways = ("decision", "score", "probabilities", "logits")
+        if sum(getattr(self, way) is not None for way in ways) != 1:
+            raise ValueError(f"give exactly one of {', '.join(ways)}")
+        if self.threshold is not None and self.score is None:
+            raise ValueError("threshold belongs to a score; name its column as score")
+        return self
 
 
 class SchemaSpec(Strict):
     """What the columns mean. Features default to those the model's preprocessing knows."""
 
+    task: Literal["classification", "regression"] | None = Field(
+        None, description="whether a class or a number is predicted; the model's own when left out"
+    )
     label: str | None = None
     positive: str | None = None
     classes: list[str] | None = None
     sensitive: list[str] = Field(default_factory=list)
     features: list[str] | None = None
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _one_label(cls, given: Any) -> Any:
+        if given == "multilabel":
+            raise ValueError(MULTILABEL)
+        return given
 
 
 class FairnessSpec(Strict):
@@ -88,6 +157,8 @@ class PerformanceSpec(Strict):
     replicates: int = Field(2_000, ge=200)
     confidence: float = Field(0.95, gt=0.5, lt=1)
     bins: int = Field(15, ge=2, le=100)
+    generated: int = Field(1_000, ge=100, description="rows a generator is asked for")
+    modes: str | None = Field(None, description="column that tells the kinds of rows a generator should make")
 
 
 class AttributionSpec(Strict):
@@ -131,7 +202,7 @@ class AuditSpec(Strict):
     """One audit: a subject, its data, what its columns mean, what to run and what to hold it to."""
 
     name: str = "audit"
-    subject: str | None = Field(None, description="a built-in subject (adult, digits) in place of model and data")
+    subject: str | None = Field(None, description="a built-in subject (adult, digits, ...) in place of model and data")
     model: str | None = None
     architecture: str | None = Field(None, description="module:Class of a model whose code is not auditkit's own")
     arguments: dict[str, Any] = Field(
@@ -141,6 +212,19 @@ class AuditSpec(Strict):
         None,
         description="how rows become inputs of a network file, as in model.json; columns.features taken as they are",
     )
+    outputs: Literal["probabilities", "margins", "logits", "decisions"] | None = Field(
+        None, description="what a model named as package.module:function gives; of a network logits or probabilities"
+    )
+    takes: Literal["frame", "array", "dict", "tuple"] | None = Field(
+        None,
+        description="what that function takes: a data frame, or an array; a network: its inputs as one dict or tuple",
+    )
+    categories: list[str] = Field(default_factory=list, description="features handed to it as pandas categories")
+    keywords: list[str] = Field(
+        default_factory=list, description="names of the network's inputs, where it takes them by name"
+    )
+    output: int | str | None = Field(None, description="which of several outputs is the logits, by name or place")
+    predictions: PredictionsSpec | None = Field(None, description="stored predictions, in place of a model")
     data: DataSpec = DataSpec()
     columns: SchemaSpec = SchemaSpec()
     analyses: list[str] = Field(default_factory=lambda: list(DISCIPLINES))
@@ -198,11 +282,16 @@ def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
     """The keys that a nested place of a model knows."""
     here: Any = model
     for part in path:
-        field = here.model_fields.get(part) if hasattr(here, "model_fields") else None
-        here = field.annotation if field is not None else here
-        if not hasattr(here, "model_fields"):
-            here = Gate
+        field = here.model_fields.get(part)
+        here = here if field is None else _model_in(field.annotation) or here
     return sorted(here.model_fields)
+
+
+def _model_in(annotation: Any) -> Any:
+    """The first model in an annotation, such as that of a mapping's values; None where there is none."""
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
 def load_spec(path: str | Path) -> AuditSpec:

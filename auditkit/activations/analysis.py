@@ -38,9 +38,9 @@ class ActivationsAnalysis:
 
     def needs(self, subject: Subject, spec: AuditSpec) -> Needs:
         layers = tuple(layer.name for layer in watched(subject.model, spec.activations.layers))
-        if "layers" in subject.model.lacks:
+        if {"model", "layers"} & subject.model.lacks.keys():
             return Needs()
-        return Needs(logits=True, features=True, layers=layers)
+        return Needs(logits=True, features=True, layers=layers, inputs=_mask(subject) is not None)
 
     def observe(self, context: Context, split: Split, earlier: Mapping[str, Observer]) -> Observer | None:
         if split.role == "validation":
@@ -56,11 +56,13 @@ class ActivationsAnalysis:
                 top_rows=settings.top_rows if split.role == "test" else 0,
                 available=len(split),
                 seed=context.spec.seed,
+                mask=_mask(context.subject),
             )
         )
 
     def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
-        if reason := context.subject.model.lacks.get("layers"):
+        lacks = context.subject.model.lacks
+        if reason := lacks.get("model") or lacks.get("layers"):
             return _nothing(reason)
         observed = {name: cast(ActivationsObserver, observer) for name, observer in observers.items()}
         roles = {split.name: split.role for split in context.subject.splits}
@@ -71,6 +73,12 @@ class ActivationsAnalysis:
         findings.caveats += _caveats(context, findings, observed, roles)
         findings.tables = {name: table for name, table in findings.tables.items() if table.num_columns}
         return findings
+
+
+def _mask(subject: Subject) -> int | None:
+    """Which input says where the words of a text stand; None for rows of another kind."""
+    preprocessing = subject.model.preprocessing
+    return preprocessing.held[0] if preprocessing.modality == "text" and preprocessing.held else None
 
 
 def _nothing(reason: str) -> Findings:
@@ -130,7 +138,7 @@ def _add_map(
         row(value=float(projection.explained[:2].sum()), n=features.rows),
         MetricRow(NAME, "feature_effective_rank", reference, value=rank, n=features.rows, unit="directions"),
     ]
-    findings.tables[f"{NAME}/map"] = map_table(projection, observed, roles, context.subject.schema.classes)
+    findings.tables[f"{NAME}/map"] = map_table(projection, observed, roles, _classes(context))
     findings.tables[f"{NAME}/variance"] = variance_table(projection)
 
 
@@ -145,7 +153,7 @@ def _add_top_rows(
     width = top.values.shape[1]
     kept = kept_units(context.subject.model.head.in_features) if context.subject.model.head else slice(None)
     units = np.arange(width) if isinstance(kept, slice) else np.array(kept)
-    table = top_table(top, units, context.subject.schema.classes)
+    table = top_table(top, units, _classes(context))
     findings.tables[f"{NAME}/top"] = table
     spread = np.diagonal(features.matrix) if features.rows else np.zeros(width)
     shown = np.sort(np.argsort(-spread, kind="stable")[:SHOWN_UNITS])
@@ -176,9 +184,18 @@ def _caveats(
     if silent and observed:
         text = f"{', '.join(map(repr, silent))}: no output was seen, so nothing is said of it."
         caveats.append(Caveat(NAME, text, f"{NAME}/layers", "note"))
+    if _mask(context.subject) is not None:
+        text = "Places of a text that only fill up are left out of the layers' statistics."
+        caveats.append(Caveat(NAME, text, f"{NAME}/layers", "note"))
     if observed and not any(layer.rectifier or layer.bounds for layer in wanted):
         text = "No watched layer is a rectifier or bounded activation module: dead and saturated units are not judged."
         caveats.append(Caveat(NAME, text, f"{NAME}/dead_units", "note"))
     if observed and "train" not in {roles[name] for name in observed}:
         caveats.append(Caveat(NAME, "There is no training split; the test split serves as the reference.", NAME))
     return caveats
+
+
+def _classes(context: Context) -> tuple[str, ...]:
+    """The names of the classes; none where numbers are predicted."""
+    schema = context.subject.schema
+    return () if schema.task == "regression" else schema.classes

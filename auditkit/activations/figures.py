@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -16,6 +16,7 @@ NEUTRAL = "#8492A0"
 """lines and marks without a category, legible on white and on dark"""
 POINTS = 2_000
 SHOWN_LAYERS = 40
+SHOWN_CHANNELS = 4
 
 
 def layers(table: pa.Table, split: str) -> go.Figure:
@@ -109,7 +110,8 @@ def feature_map(points: pa.Table, classes: Sequence[str], explained: Sequence[fl
             _add_points(figure, own, theme.short(name), {"color": colour, "size": 6, "opacity": 0.75, "symbol": symbol})
     unknown = [line for line in inside if line["label"] is None]
     if unknown:
-        _add_points(figure, unknown, "label unknown", {"color": NEUTRAL, "size": 6, "opacity": 0.75})
+        named, colour = ("label unknown", NEUTRAL) if classes else ("rows of test", theme.CATEGORIES[0])
+        _add_points(figure, unknown, named, {"color": colour, "size": 6, "opacity": 0.75})
     _frame(figure, inside, outside)
     said = [f" ({theme.number(share, 'rate')} of variance)" for share in explained[:2]] + ["", ""]
     figure.update_xaxes(title=f"first principal component{said[0]}")
@@ -144,12 +146,14 @@ def _add_points(figure: go.Figure, lines: list[dict[str, Any]], name: str, marke
         mode="markers",
         name=theme.escape(name),
         marker=marker,
-        customdata=[
-            theme.escape(f"{line['split']} row {line['row']}: predicted {theme.short(str(line['prediction']))}")
-            for line in lines
-        ],
+        customdata=[theme.escape(f"{line['split']} row {line['row']}{_predicted(line)}") for line in lines],
         hovertemplate="%{customdata}<extra></extra>",
     )
+
+
+def _predicted(line: dict[str, Any]) -> str:
+    """What was predicted for a row, where that is a class."""
+    return f": predicted {theme.short(str(line['prediction']))}" if line["prediction"] is not None else ""
 
 
 def variance(table: pa.Table) -> go.Figure:
@@ -187,6 +191,54 @@ def top_pictures(top: pa.Table, inputs: pa.Table, units: Sequence[int]) -> go.Fi
     for axis in figure.select_yaxes():
         axis.scaleanchor = axis.anchor
     return _finished(figure, "What activates a unit most", 110 + 125 * len(units))
+
+
+def top_curves(top: pa.Table, inputs: pa.Table, units: Sequence[int]) -> go.Figure:
+    """Series: the lines that activate each unit most, best first; of many channels the first few, each by its colour.
+
+    Channels differ in unit, so each is drawn from its lowest to its highest value among the rows shown.
+    """
+    channels = list(dict.fromkeys(inputs.column("channel").to_pylist()))[:SHOWN_CHANNELS]
+    lines = {(line["row"], line["channel"]): line for line in inputs.to_pylist()}
+    ranges = {channel: _extent(line for (_, name), line in lines.items() if name == channel) for channel in channels}
+    ranks = max(top.column("rank").to_pylist())
+    figure = make_subplots(
+        rows=len(units), cols=ranks, horizontal_spacing=0.02, vertical_spacing=0.35 / (3 + len(units))
+    )
+    named: set[str] = set()
+    for place, unit in enumerate(units, start=1):
+        figure.update_yaxes(title={"text": f"unit {unit}", "font": {"size": 12}}, row=place, col=1)
+        for line in matching(top, unit=unit):
+            at = {"row": place, "col": line["rank"]}
+            for number, channel in enumerate(channels):
+                if (seen := lines.get((line["row"], channel))) is None:
+                    continue
+                low, high = ranges[channel]
+                figure.add_scatter(
+                    x=seen["steps"],
+                    y=[None if value is None else (value - low) / (high - low) for value in seen["values"]],
+                    customdata=seen["values"],
+                    mode="lines",
+                    name=theme.escape(theme.short(channel, 20)),
+                    legendgroup=str(number),
+                    showlegend=len(channels) > 1 and channel not in named,
+                    line={"color": theme.CATEGORIES[number], "width": 1.3},
+                    hovertemplate="step %{x}: %{customdata:.4g}<extra></extra>",
+                    **at,
+                )
+                named.add(channel)
+            label = theme.escape(f"{theme.short(str(line['label']), 10)} · {line['value']:.2f}")
+            figure.update_xaxes(title={"text": label, "font": {"size": 11}, "standoff": 2}, **at)
+    figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False)
+    figure.update_yaxes(showticklabels=False, showgrid=False, zeroline=False, range=[-0.05, 1.05])
+    return _finished(figure, "What activates a unit most", 130 + 105 * len(units))
+
+
+def _extent(lines: Iterable[dict[str, Any]]) -> tuple[float, float]:
+    """The lowest and the highest value of some lines, never the same."""
+    values = [value for line in lines for value in line["values"] if value is not None] or [0.0]
+    low, high = min(values), max(values)
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def _finished(figure: go.Figure, title: str, height: int, legend_below: bool = False) -> go.Figure:

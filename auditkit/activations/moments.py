@@ -29,17 +29,21 @@ class UnitMoments:
         self.rows = self.values = self.strange = 0
         self.mean = self.m2 = self.low = self.high = self.zeros = self.saturated = np.zeros(0)
 
-    def update(self, units: Tensor) -> None:
-        """Take in [n, positions, units]. Rows with a value that is not finite are counted and left out."""
-        if units.numel() == 0:
+    def update(self, units: Tensor, stand: Tensor | None = None) -> None:
+        """Take in [n, positions, units]. Rows with a value that is not finite are counted and left out.
+
+        stand: bool [n, positions], which positions hold something (of a text: a word); all where None.
+        """
+        flat = units.reshape(-1, units.shape[2]) if stand is None else units[stand]
+        if flat.numel() == 0:
             return
-        flat = units.reshape(-1, units.shape[2])
         exact = flat.double()
         mean = exact.mean(dim=0)
         if not torch.isfinite(mean).all():
-            finite = torch.isfinite(units).flatten(1).all(dim=1)
+            finite = torch.isfinite(units).all(dim=2)
+            finite = (finite if stand is None else finite | ~stand).all(dim=1)
             self.strange += int((~finite).sum())
-            self.update(units[finite])
+            self.update(units[finite], None if stand is None else stand[finite])
             return
         part = UnitMoments(self.bounds)
         part.rows, part.values = len(units), len(flat)

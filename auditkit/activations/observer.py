@@ -22,13 +22,17 @@ COVARIANCE_UNITS = 512
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to keep of a split. layers: none where only features are wanted. mapped: rows kept for the map."""
+    """What to keep of a split. layers: none where only features are wanted. mapped: rows kept for the map.
+
+    mask: which input says where the words of a text stand; positions without one are left out of statistics.
+    """
 
     layers: tuple[Layer, ...]
     mapped: int
     top_rows: int
     available: int
     seed: int
+    mask: int | None = None
 
 
 @dataclass
@@ -55,20 +59,25 @@ class ActivationsObserver:
         """Take in one batch."""
         chosen = sampled(observation.rows, COVARIANCE_ROWS, self.wanted.available, self.wanted.seed)
         picked = torch.from_numpy(np.flatnonzero(chosen)).to(observation.logits.device)
+        stand = None if self.wanted.mask is None else observation.inputs[self.wanted.mask] != 0
         for layer in self.wanted.layers:
             activation = observation.activations.get(layer.name)
             if activation is not None and len(activation) == len(observation.rows):
-                self._update_layer(layer, activation, picked)
+                self._update_layer(layer, activation, picked, stand)
         if observation.features is not None:
             self._update_features(observation, picked)
 
-    def _update_layer(self, layer: Layer, activation: torch.Tensor, picked: torch.Tensor) -> None:
+    def _update_layer(
+        self, layer: Layer, activation: torch.Tensor, picked: torch.Tensor, stand: torch.Tensor | None
+    ) -> None:
         state = self.layers[layer.name]
         units = layer.units(activation)
         state.positions, state.units = units.shape[1], units.shape[2]
-        state.moments.update(units)
+        if stand is not None and (activation.ndim != 3 or units.shape[:2] != stand.shape):
+            stand = None
+        state.moments.update(units, stand)
         if len(picked):
-            state.covariance.update(units[picked].double().mean(dim=1)[:, kept_units(state.units)])
+            state.covariance.update(_row_means(units, stand, picked)[:, kept_units(state.units)])
 
     def _update_features(self, observation: Observation, picked: torch.Tensor) -> None:
         features = observation.features
@@ -94,6 +103,15 @@ class ActivationsObserver:
         self.features.merge(other.features)
         self.reservoir.merge(other.reservoir)
         self.top.merge(other.top)
+
+
+def _row_means(units: torch.Tensor, stand: torch.Tensor | None, picked: torch.Tensor) -> torch.Tensor:
+    """float64 [picked, units]: the mean over the positions that hold something."""
+    chosen = units[picked].double()
+    if stand is None:
+        return chosen.mean(dim=1)
+    weights = stand[picked].double()[:, :, None]
+    return torch.where(weights > 0, chosen, 0.0).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
 
 
 def kept_units(units: int) -> slice | list[int]:

@@ -95,7 +95,9 @@ def _map(evidence: Any) -> list[Section]:
     kept = theme.number(explained[0].value, "rate") if explained else theme.NO_VALUE
     finding = f"The map keeps {kept} of the variance of the penultimate features"
     finding += f", which use about {theme.number(rank.value)} directions." if rank else "."
-    classes = list(evidence.info.get("schema", {}).get("classes", []))
+    schema = evidence.info.get("schema", {})
+    classes = [] if schema.get("task") == "regression" else list(schema.get("classes", []))
+    apart = "classes that lie apart are easy to tell apart. " if classes else "rows that lie together look alike. "
     outside = any(role == "ood" for role in points.column("role").to_pylist())
     return [
         Section(
@@ -103,7 +105,8 @@ def _map(evidence: Any) -> list[Section]:
             "Map of the features",
             finding,
             figure=figures.feature_map(points, classes, shares),
-            reading="Each mark is a row where the last layer sees it: classes that lie apart are easy to tell apart. "
+            reading="Each mark is a row where the last layer sees it: "
+            + apart
             + (
                 "Crosses are out-of-distribution rows; among the coloured marks the model cannot see that they are "
                 "foreign, at least in these two directions. "
@@ -141,18 +144,24 @@ def _top(evidence: Any) -> list[Section]:
     if top is None or inputs is None or top.num_rows == 0:
         return []
     units = shown_units(top, inputs)
-    image = "pixels" in inputs.column_names
+    image, series = "pixels" in inputs.column_names, "steps" in inputs.column_names
     lines = [line for unit in units for line in matching(top, unit=unit)]
     alone = [unit for unit in units if len({line["label"] for line in matching(top, unit=unit)}) == 1]
     return [
         Section(
             "top-rows",
             "What activates a unit most",
-            f"Of the {len(units)} units shown, {len(alone)} have most-activating rows of one class only.",
-            figure=figures.top_pictures(top, inputs, units) if image else None,
+            f"Of the {len(units)} units shown, {len(alone)} have most-activating rows of one class only."
+            if any(line["label"] for line in lines)
+            else f"The test rows that activate {len(units)} units most.",
+            figure=figures.top_pictures(top, inputs, units)
+            if image
+            else figures.top_curves(top, inputs, units)
+            if series
+            else None,
             reading="Each line is a unit of the penultimate features with the test rows that activate it most, best "
             "first; what they share is what the unit responds to.",
-            table=_top_table(lines, {} if image else _values(inputs)),
+            table=_top_table(lines, {} if image or series else _values(inputs)),
             how="The largest values over all test rows; equal values in the order of rows. The units shown are those "
             "with the largest activations.",
         )
@@ -181,9 +190,9 @@ def _top_table(lines: list[dict[str, Any]], values: dict[int, dict[str, str]]) -
         "rank": [str(line["rank"]) for line in lines],
         "row": [str(line["row"]) for line in lines],
         "activation": [f"{line['value']:.3g}" for line in lines],
-        "label": [line["label"] or theme.NO_VALUE for line in lines],
-        "prediction": [line["prediction"] or theme.NO_VALUE for line in lines],
     }
+    if any(line["prediction"] for line in lines):
+        table |= {name: [line[name] or theme.NO_VALUE for line in lines] for name in ("label", "prediction")}
     for column in columns:
         table[column if column not in table else f"{column} (input)"] = [
             values.get(line["row"], {}).get(column, theme.NO_VALUE) for line in lines

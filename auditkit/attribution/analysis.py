@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from auditkit.attribution.explicands import Attribution, Explicands, explicands_of, target_text
 from auditkit.attribution.methods import METHODS, Validity
+from auditkit.attribution.partition import window_edges, window_names
 from auditkit.attribution.summary import agreement_rows, check_rows, global_table, importance_rows, sensitive_rows
-from auditkit.attribution.tables import baseline_table, column_explanations, map_explanations, method_table, row_table
+from auditkit.attribution.tables import (
+    baseline_table,
+    column_explanations,
+    map_explanations,
+    method_table,
+    row_table,
+    series_explanations,
+    word_explanations,
+)
+from auditkit.attribution.words import word_table
 from auditkit.engine.analysis import Context, Needs, Observer
 from auditkit.engine.readable import readable_inputs
 from auditkit.engine.rows import RowEngine
@@ -24,6 +35,7 @@ from auditkit.evidence.metrics import Caveat, Findings, MetricRow
 from auditkit.spec import AuditSpec
 from auditkit.subject.data import Split
 from auditkit.subject.model import Model
+from auditkit.subject.preprocessing import SeriesPreprocessing
 from auditkit.subject.subject import Subject
 
 NAME = "attribution"
@@ -45,6 +57,8 @@ class AttributionAnalysis:
 
     def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
         spec, model = context.spec, context.subject.model
+        if reason := model.lacks.get("model"):
+            return _nothing(reason, {}, model)
         split = _explained_split(context)
         if split is None:
             return _nothing(f"there is no split {spec.attribution.split!r} to explain", {}, model)
@@ -128,22 +142,23 @@ def _findings(
     spec, model = context.spec, context.subject.model
     confidence = spec.attribution.confidence
     rng = np.random.default_rng([spec.seed, BOOTSTRAP])
-    overall = global_table(explicands, found, split, spec, rng)
-    image = explicands.shape is not None
+    explained = _explained(context, explicands, found, split, rng)
     findings = Findings(
         tables={
             f"{NAME}/methods": method_table(validity, model),
             f"{NAME}/rows": row_table(explicands, found, split, target_text(split.schema)),
-            f"{NAME}/explanations": (map_explanations if image else column_explanations)(explicands, found),
+            f"{NAME}/explanations": explained.pop("explanations"),
             f"{NAME}/inputs": readable_inputs(model.preprocessing, split, explicands.rows),
             f"{NAME}/baseline": baseline_table(model, explicands),
-            f"{NAME}/global": overall,
         }
+        | {f"{NAME}/{name}": table for name, table in explained.items()}
     )
     findings.metrics += check_rows(explicands, found, split)
-    findings.metrics += agreement_rows(found, split, confidence, rng)
-    if not image:
-        findings.metrics += importance_rows(overall, split, confidence)
+    present = None if explicands.present is None else explicands.present.cpu().numpy()
+    findings.metrics += agreement_rows(found, split, confidence, rng, present)
+    if explicands.shape is None:
+        if "global" in explained:
+            findings.metrics += importance_rows(explained["global"], split, confidence)
         findings.metrics += sensitive_rows(explicands, found, split, confidence, rng)
     findings.metrics += [
         MetricRow(NAME, "completeness_gap", split.name, detail=name, status="not applicable", reason=state.reason)
@@ -151,6 +166,31 @@ def _findings(
         if state.status == "refused"
     ]
     return findings
+
+
+def _explained(
+    context: Context, explicands: Explicands, found: dict[str, Attribution], split: Split, rng: np.random.Generator
+) -> dict[str, pa.Table]:
+    """The rows' explanations and what they say together, in the tables of the kind of rows."""
+    spec, preprocessing = context.spec, context.subject.model.preprocessing
+    if explicands.words is not None:
+        words = word_table(explicands, found, split, spec.attribution.confidence)
+        return {"explanations": word_explanations(explicands, found), "words": words}
+    if isinstance(preprocessing, SeriesPreprocessing):
+        windows = window_names(window_edges(preprocessing.steps, len(preprocessing.channels)))
+        parts = np.arange(len(preprocessing.channels) * len(windows)).reshape(-1, len(windows))
+        channels = dict(zip(preprocessing.channels, parts.tolist(), strict=True))
+        times = dict(zip(windows, parts.T.tolist(), strict=True))
+        return {
+            "explanations": series_explanations(preprocessing, explicands, found),
+            "global": global_table(explicands, found, split, spec, rng, channels),
+            "windows": global_table(explicands, found, split, spec, rng, times, groups=False),
+        }
+    explanations = column_explanations if explicands.shape is None else map_explanations
+    return {
+        "global": global_table(explicands, found, split, spec, rng),
+        "explanations": explanations(explicands, found),
+    }
 
 
 def _caveats(
@@ -171,13 +211,16 @@ def _caveats(
     if not engine.independent:
         text = "The model's answer to a row depends on the rows beside it; each row was explained on its own."
         caveats.append(Caveat(NAME, text, NAME))
-    if explicands.baseline.rows == 0:
+    if explicands.baseline.plain:
         text = f"The baseline is {explicands.baseline.description}; it may stand for no real row."
         caveats.append(Caveat(NAME, text, f"{NAME}/baseline"))
     if strange:
         text = f"{strange} of {strange + len(explicands)} rows gave values that are not finite and are not explained."
         caveats.append(Caveat(NAME, text, NAME))
     for name, attribution in found.items():
+        if explicands.present is not None and bool((attribution.values[~explicands.present] != 0).any()):
+            text = f"{METHODS[name].title} attributes something to places without a word; what a model does with "
+            caveats.append(Caveat(NAME, text + "places that only fill up should be looked at.", f"{NAME}/{name}"))
         open_rows = 0 if attribution.converged is None else int((~attribution.converged).sum())
         if open_rows:
             text = (

@@ -11,19 +11,14 @@ import pyarrow as pa
 from plotly.subplots import make_subplots
 
 from auditkit import theme
+from auditkit.attribution.framing import AGAINST, FOR, NEUTRAL, error_bars, finished, heading, titles
+from auditkit.attribution.series_figures import curves
+from auditkit.attribution.word_figures import sentences
 from auditkit.evidence.section import matching
 
-FOR, AGAINST = theme.CATEGORIES[0], theme.CATEGORIES[5]
-NEUTRAL = "#8492A0"
-"""lines and marks without a category, legible on white and on dark"""
 SHOWN_COLUMNS = 15
 STEPS = 8
 """bars of one explanation before the rest is added up"""
-
-
-def titles(methods: pa.Table) -> dict[str, str]:
-    """Method name → its title."""
-    return {line["method"]: line["title"] for line in methods.to_pylist()}
 
 
 def importance(overall: pa.Table, methods: pa.Table, lead: str) -> go.Figure:
@@ -40,7 +35,7 @@ def importance(overall: pa.Table, methods: pa.Table, lead: str) -> go.Figure:
         name=name[lead],
         marker_color=theme.CATEGORIES[0],
         opacity=0.85,
-        error_x=_bars(lines, "share"),
+        error_x=error_bars(lines, "share"),
         customdata=labels,
         hovertemplate="%{customdata}: %{x:.1%}<extra></extra>",
     )
@@ -66,7 +61,7 @@ def importance(overall: pa.Table, methods: pa.Table, lead: str) -> go.Figure:
         )
     figure.update_yaxes(tickvals=list(range(len(lines))), ticktext=labels, showgrid=False, zeroline=False)
     figure.update_xaxes(title="share of attribution", tickformat=".0%", rangemode="tozero")
-    return _finished(figure, "What the answers rest on", 150 + 30 * len(lines))
+    return finished(figure, "What the answers rest on", 150 + 30 * len(lines))
 
 
 def importance_by_group(overall: pa.Table, attribute: str, method: str) -> go.Figure:
@@ -87,7 +82,7 @@ def importance_by_group(overall: pa.Table, attribute: str, method: str) -> go.Fi
             mode="markers",
             name=theme.escape(f"{group} (n={chosen[0]['n']})"),
             marker={"color": theme.colour_of(group, groups), "size": 8},
-            error_x=_bars(chosen, "share") | {"color": theme.colour_of(group, groups)},
+            error_x=error_bars(chosen, "share") | {"color": theme.colour_of(group, groups)},
             customdata=[theme.escape(f"{group}, {column}") for column in columns],
             hovertemplate="%{customdata}: %{x:.1%}<extra></extra>",
         )
@@ -95,7 +90,7 @@ def importance_by_group(overall: pa.Table, attribute: str, method: str) -> go.Fi
     figure.update_yaxes(tickvals=list(range(len(columns))), ticktext=ticks, showgrid=False, zeroline=False)
     figure.update_xaxes(title="share of attribution", tickformat=".0%", rangemode="tozero")
     title = f"What the answers rest on, by {theme.escape(theme.short(attribute))}"
-    return _finished(figure, title, 160 + max(30, 12 * len(judged) + 10) * len(columns))
+    return finished(figure, title, 160 + max(30, 12 * len(judged) + 10) * len(columns))
 
 
 def completeness(rows: pa.Table, methods: pa.Table, tolerance: float | None) -> go.Figure:
@@ -117,11 +112,12 @@ def completeness(rows: pa.Table, methods: pa.Table, tolerance: float | None) -> 
         label = {"text": "tolerance", "showarrow": False, "yshift": 10, "font": {"size": 12}, "opacity": 0.75}
         figure.add_annotation(x=float(np.log10(tolerance)), y=1, yref="paper", **label)
     figure.update_xaxes(type="log", title="completeness gap, relative", exponentformat="power", dtick=1)
-    return _finished(figure, "Do the attributions add up?", 150 + 50 * len(present))
+    return finished(figure, "Do the attributions add up?", 150 + 50 * len(present))
 
 
 def explanation(evidence: Any, method: str, row: int) -> go.Figure | None:
-    """One row by one method: bars for a table, the picture beside its map for an image. None where it is not there."""
+    """One row by one method: bars for a table, the picture beside its map for an image, a text's words and a series'
+    lines with colour behind them. None where it is not there."""
     table, rows = evidence.table("attribution/explanations"), evidence.table("attribution/rows")
     methods, inputs = evidence.table("attribution/methods"), evidence.table("attribution/inputs")
     if table is None or rows is None or methods is None:
@@ -131,6 +127,12 @@ def explanation(evidence: Any, method: str, row: int) -> go.Figure | None:
         return None
     if "map" in table.column_names:
         return pictures(table, inputs, rows, methods, [row], [method])
+    if "word" in table.column_names:
+        return sentences(table, rows, methods, [row], method)
+    if "channel" in table.column_names:
+        if not matching(table, method=method, row=row):
+            return None
+        return curves(table, inputs, rows, methods, [row], method)
     return steps(table, inputs, rows, methods, [row], method)
 
 
@@ -143,11 +145,7 @@ def steps(
     """
     known = next(line for line in methods.to_pylist() if line["method"] == method)
     facts = [matching(rows, method=method, row=row)[0] for row in chosen]
-    heads = [
-        theme.escape(f"row {fact['row']}: predicted {theme.short(str(fact['prediction']), 16)}")
-        + (theme.escape(f", truly {theme.short(str(fact['label']), 16)}") if fact["label"] is not None else "")
-        for fact in facts
-    ]
+    heads = [heading(fact) for fact in facts]
     figure = make_subplots(rows=len(chosen), cols=1, subplot_titles=heads, vertical_spacing=0.32 / (1 + len(chosen)))
     count = 0
     for place, (row, fact) in enumerate(zip(chosen, facts, strict=True), start=1):
@@ -201,7 +199,7 @@ def steps(
         )
     figure.update_xaxes(title=theme.escape(theme.short(facts[-1]["target"], 90)), row=len(chosen), col=1)
     figure.update_annotations(selector=lambda note: note.text in heads, font_size=13, x=0, xanchor="left")
-    return _finished(figure, known["title"], 130 + 26 * count + 60 * len(chosen), top=76)
+    return finished(figure, known["title"], 130 + 26 * count + 60 * len(chosen), top=76)
 
 
 def pictures(
@@ -240,7 +238,7 @@ def pictures(
     for axis in figure.select_yaxes():
         axis.scaleanchor = axis.anchor
     figure.update_annotations(font_size=13)
-    return _finished(figure, "What in the picture speaks for the answer", 110 + 165 * len(chosen), bottom=16)
+    return finished(figure, "What in the picture speaks for the answer", 110 + 165 * len(chosen), bottom=16)
 
 
 def attribution_map(line: dict[str, Any], signed: bool) -> go.Heatmap:
@@ -275,7 +273,7 @@ def importance_map(overall: pa.Table, methods: pa.Table) -> go.Figure:
     for axis in figure.select_yaxes():
         axis.scaleanchor = axis.anchor
     figure.update_annotations(font_size=13)
-    return _finished(figure, "Where in the picture the answers rest", 280, bottom=16)
+    return finished(figure, "Where in the picture the answers rest", 280, bottom=16)
 
 
 def _with_value(column: str, said: dict[str, str | None]) -> str:
@@ -283,27 +281,3 @@ def _with_value(column: str, said: dict[str, str | None]) -> str:
         return theme.short(column)
     value = said[column]
     return f"{theme.short(column)} = {'missing' if value is None else theme.short(value, 18)}"
-
-
-def _bars(lines: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
-    """Error bars from lower and upper."""
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [line["upper"] - line[key] for line in lines],
-        "arrayminus": [line[key] - line["lower"] for line in lines],
-        "thickness": 1.5,
-        "width": 3,
-        "color": NEUTRAL,
-    }
-
-
-def _finished(figure: go.Figure, title: str, height: int, top: int = 84, bottom: int = 56) -> go.Figure:
-    figure.update_layout(
-        template=theme.template(),
-        title={"text": title, "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 14}},
-        height=height,
-        margin={"t": top, "b": bottom},
-        bargap=0.35,
-    )
-    return figure

@@ -53,24 +53,35 @@ def mean_interval(values: Floats, confidence: float, rng: np.random.Generator) -
     return lower, upper
 
 
-def importance(values: Floats, confidence: float, rng: np.random.Generator) -> Importance | None:
-    """Importance of each part from attributions [n, parts]; None where no row has an attribution other than zero."""
+def importance(
+    values: Floats, confidence: float, rng: np.random.Generator, together: Floats | None = None
+) -> Importance | None:
+    """Importance of each part from attributions [n, parts]; None where no row has an attribution other than zero.
+
+    together: [parts, k] of 0 and 1, which parts are added up to one; shares are of magnitudes before that, so that
+    parts of opposite sign do not cancel.
+    """
     each = shares(values)
     if len(each) == 0:
         return None
+    if together is not None:
+        each, values = each @ together, values @ together
     lower, upper = mean_interval(each, confidence, rng)
     return Importance(each.mean(axis=0), lower, upper, values.mean(axis=0), len(each))
 
 
-def agreement(first: Floats, second: Floats) -> Floats:
+def agreement(first: Floats, second: Floats, present: npt.NDArray[np.bool_] | None = None) -> Floats:
     """Spearman's rank correlation of |φ| between two methods, row by row, for rows where it is defined.
 
     first, second: [n, parts]. A row in which either method gives every part the same magnitude has no ranks to
-    compare and is left out; so is everything where there are fewer than three parts.
+    compare and is left out; so is every row with fewer than three parts. present: [n, parts], which a row has.
 
     >>> agreement(np.array([[1.0, -2.0, 3.0]]), np.array([[10.0, 20.0, 30.0]])).tolist()
     [1.0]
     """
+    if present is not None:
+        pairs = zip(first, second, present, strict=True)
+        return np.concatenate([np.zeros(0), *(agreement(a[None, own], b[None, own]) for a, b, own in pairs)])
     if first.shape[1] < 3:
         return np.zeros(0)
     a, b = (rankdata(np.abs(part), axis=1) for part in (first, second))

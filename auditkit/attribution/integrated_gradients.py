@@ -30,9 +30,8 @@ def integrated_gradients(
     count, partition = len(explicands), explicands.partition
     device = explicands.scores.device
     values = torch.zeros((count, len(partition.parts)), dtype=torch.float64, device=device)
-    maps = None
-    if explicands.shape is not None:
-        maps = torch.zeros((count, *explicands.shape[1:]), dtype=torch.float64, device=device)
+    cells = explicands.cells
+    maps = None if cells is None else torch.zeros((count, *cells.shape), dtype=torch.float64, device=device)
     taken, evaluations = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
     pending = torch.arange(count, device=device)
     steps = min(FIRST_STEPS, maximum_steps)
@@ -40,7 +39,7 @@ def integrated_gradients(
         found = _integrate(engine, explicands, pending, steps)
         values[pending] = partition.sums(found)
         if maps is not None:
-            maps[pending] = found[0].sum(dim=1)
+            maps[pending] = explicands.maps(found)  # type: ignore[assignment]
         taken[pending.cpu()] = steps
         evaluations[pending.cpu()] += steps
         _, relative = completeness_gap(values[pending], explicands.change[pending])
@@ -57,13 +56,13 @@ def _integrate(engine: RowEngine, explicands: Explicands, chosen: Tensor, steps:
     """float64 attributions of the chosen rows with a rule of `steps` nodes."""
     nodes, weights = (torch.from_numpy(part).to(chosen.device) for part in np.polynomial.legendre.leggauss(steps))
     nodes, weights = (nodes + 1) / 2, weights / 2
-    rows, baseline = explicands.given.take(chosen), explicands.baseline.points
+    rows, baseline = explicands.given.take(chosen), explicands.baseline.take(chosen)
 
     def build(index: Tensor) -> Rows:
         example, along = index // steps, nodes[index % steps]
-        pairs = zip(rows.points, baseline, strict=True)
-        blended = tuple(_blend(given[example], start, along) for given, start in pairs)
-        return Rows(blended, rows.contrast[example])
+        given, starts = rows.take(example), explicands.baseline.take(chosen[example])
+        blended = tuple(_blend(x, start, along) for x, start in zip(given.points, starts, strict=True))
+        return Rows(blended, given.contrast, given.held)
 
     total = tuple(torch.zeros(part.shape, dtype=torch.float64, device=chosen.device) for part in rows.points)
     for index, _, gradients in engine.gradients(Plan(len(chosen) * steps, build)):

@@ -77,7 +77,7 @@ def _gradient_allows(model: Model) -> Validity:
             points, _ = space.enter(inputs)
             leaves = [part.detach().clone().requires_grad_(True) for part in points]
             with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
-                output = space.logits(tuple(leaf * 1.0 for leaf in leaves)).sum()
+                output = space.logits(tuple(leaf * 1.0 for leaf in leaves), space.keep(inputs)).sum()
                 if not output.requires_grad:
                     return Validity("refused", "no gradient leads from the model's output back to its inputs")
                 found = torch.autograd.grad(output, leaves, allow_unused=True)
@@ -136,7 +136,7 @@ METHODS: dict[str, Method] = {
             complete=False,
             signed=True,
             direction="positive: the target falls when the part is replaced by its baseline",
-            cost="1 forward row per column or cell",
+            cost="1 forward row per column, cell, word or window",
             run=lambda engine, rows, _spec: occlusion(engine, rows),
             valid_for=_space_allows,
         ),

@@ -2,15 +2,15 @@
 
     φ_i = f(x) - f(x with part i at the baseline)
 
-A part is a column of a table or a cell of an image. No gradient is needed, and each number is a change of the score
-that really happens. It does not add up where parts interact, or where one can stand in for another.
+A part is a column of a table, a cell of an image, a word of a text or a window of time in a channel of a series. No
+gradient is needed, and each number is a change of the score that really happens. It does not add up where parts
+interact, or where one can stand in for another.
 
 Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, arXiv:1311.2901.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,23 +20,24 @@ from auditkit.engine.rows import Plan, RowEngine, Rows
 
 def occlusion(engine: RowEngine, explicands: Explicands) -> Attribution:
     """Attributions of every row from one forward row per part."""
-    given, partition = explicands.given, explicands.partition
-    parts = len(partition.parts)
+    given, partition, places = explicands.given, explicands.partition, explicands.places
 
     def build(index: Tensor) -> Rows:
-        example, part = index // parts, index % parts
+        example, part = places[index].unbind(dim=1)
         rows = given.take(example)
         points = []
-        for x, b, label in zip(rows.points, explicands.baseline.points, partition.labels, strict=True):
+        for x, b, label in zip(rows.points, explicands.baseline.take(example), partition.labels, strict=True):
             hidden = label[None] == part.reshape(-1, *[1] * label.ndim)
             points.append(torch.where(hidden, b, x))
-        return Rows(tuple(points), rows.contrast)
+        return Rows(tuple(points), rows.contrast, rows.held)
 
-    without = engine.scores(Plan(len(explicands) * parts, build)).reshape(len(explicands), parts)
-    values = explicands.scores[:, None] - without
-    maps = None
-    if explicands.shape is not None:
-        cells = partition.labels[0][0]
-        sizes = torch.bincount(cells.flatten(), minlength=parts)
+    example, part = places.unbind(dim=1)
+    without = engine.scores(Plan(len(places), build))
+    values = torch.zeros((len(explicands), len(partition.parts)), dtype=torch.float64, device=without.device)
+    values[example, part] = explicands.scores[example] - without
+    maps, cells = None, explicands.cells
+    if cells is not None:
+        sizes = torch.bincount(cells.flatten(), minlength=len(partition.parts))
         maps = (values / sizes)[:, cells.flatten()].reshape(len(explicands), *cells.shape)
-    return Attribution(values, np.full(len(explicands), parts, dtype=np.int64), maps)
+    evaluations = torch.bincount(example, minlength=len(explicands))
+    return Attribution(values, evaluations.cpu().numpy(), maps)

@@ -1,23 +1,28 @@
-"""Partition: which explained part (a table's column, an image's cell) each number of a point belongs to.
+"""Partition: which explained part (a column, a cell, a word, a stretch of time) each number of a point belongs to.
 
 Attributions are made in attribution space (`engine/space.py`) and reported per part: a categorical column is the sum
 over its embedding's dimensions, an image's cell the sum over its pixels and channels. Sums keep completeness.
 Images are divided into at most 16 x 16 cells, so that the work of occlusion and the size of the evidence are bounded;
-small images (a side of up to 16 pixels) have one cell per pixel.
+small images (a side of up to 16 pixels) have one cell per pixel. A series is divided into windows of time by channel,
+at most 16 windows and about 256 parts. A text's parts are the positions of its words; which of them a row has is told
+by its `present`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from auditkit.engine.space import InputSpace, Points, SpaceError
 from auditkit.subject.model import Model
-from auditkit.subject.preprocessing import ImagePreprocessing, TablePreprocessing
+from auditkit.subject.preprocessing import ImagePreprocessing, SeriesPreprocessing, TablePreprocessing
 
 CELLS = 16
+PARTS = 256
+"""a series with many channels has fewer windows, so that there are about so many parts"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,10 @@ def partition_of(model: Model, space: InputSpace, points: Points) -> Partition:
     """
     if isinstance(model.preprocessing, ImagePreprocessing):
         return _cells(model.preprocessing.shape, points)
+    if isinstance(model.preprocessing, SeriesPreprocessing):
+        return _windows(model.preprocessing, points)
+    if model.preprocessing.modality == "text":
+        return _words(space, points)
     if not isinstance(model.preprocessing, TablePreprocessing):
         raise SpaceError(f"rows that are {model.preprocessing.modality} have no parts to be explained by")
     return _columns(model.preprocessing, space, points)
@@ -71,6 +80,48 @@ def _cells(shape: tuple[int, int, int], points: Points) -> Partition:
     label = (down[:, None] * columns + across[None, :]).expand(shape).contiguous().to(points[0].device)
     names = tuple(f"{row},{column}" for row in range(-(-height // side)) for column in range(columns))
     return Partition(names, (label,))
+
+
+def _words(space: InputSpace, points: Points) -> Partition:
+    """One part per position of the text, wherever its word is looked up."""
+    owners = [space.owner(place) for place in range(len(points))]
+    if len({place for owned in owners for place, _ in owned}) != 1:
+        raise SpaceError("a text must reach the model through the ids of its words alone")
+    labels = []
+    for owned, part in zip(owners, points, strict=True):
+        index = torch.tensor([index for _, index in owned], device=part.device)
+        labels.append(index.repeat_interleave(part[0].numel() // len(owned)).reshape(part.shape[1:]))
+    count = 1 + max(index for owned in owners for _, index in owned)
+    return Partition(tuple(str(place) for place in range(1, count + 1)), tuple(labels))
+
+
+def _windows(preprocessing: SeriesPreprocessing, points: Points) -> Partition:
+    """One part per channel and window of time, channel by channel."""
+    channels, steps = preprocessing.channels, preprocessing.steps
+    edges = window_edges(steps, len(channels))
+    names = tuple(f"{channel} · {window}" for channel in channels for window in window_names(edges))
+    windows = torch.bucketize(torch.arange(steps), torch.tensor(edges[1:-1]), right=True)
+    label = windows[:, None] + torch.arange(len(channels))[None, :] * (len(edges) - 1)
+    return Partition(names, (label.to(points[0].device),))
+
+
+def window_edges(steps: int, channels: int) -> list[int]:
+    """Where windows of time begin, and the end: at most 16 windows, fewer where there are many channels.
+
+    >>> window_edges(40, 1)[:4], len(window_edges(40, 1)), window_edges(3, 1), window_edges(40, 200)
+    ([0, 3, 6, 9], 15, [0, 1, 2, 3], [0, 40])
+    """
+    wide = -(-steps // max(1, min(CELLS, PARTS // channels)))
+    return [*range(0, steps, wide), steps]
+
+
+def window_names(edges: list[int]) -> list[str]:
+    """Windows by their first and last step, counted from one.
+
+    >>> window_names([0, 3, 6, 7])
+    ['1 to 3', '4 to 6', '7']
+    """
+    return [f"{first + 1} to {last}" if last > first + 1 else str(last) for first, last in pairwise(edges)]
 
 
 def cell_side(height: int, width: int) -> int:

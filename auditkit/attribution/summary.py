@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import combinations
 
@@ -46,19 +46,35 @@ def groups_of(split: Split, rows: npt.NDArray) -> dict[tuple[str, str], npt.NDAr
 
 
 def global_table(
-    explicands: Explicands, found: Mapping[str, Attribution], split: Split, spec: AuditSpec, rng: np.random.Generator
+    explicands: Explicands,
+    found: Mapping[str, Attribution],
+    split: Split,
+    spec: AuditSpec,
+    rng: np.random.Generator,
+    together: Mapping[str, Sequence[int]] | None = None,
+    groups: bool = True,
 ) -> pa.Table:
-    """Importance of every part: over all explained rows, and within each group that is large enough."""
-    selections = {("", ""): np.ones(len(explicands), dtype=bool), **groups_of(split, explicands.rows)}
+    """Importance of every part: over all explained rows, and within each group that is large enough.
+
+    together: name → the parts that are added up under it, in place of every part under its own name.
+    """
+    selections = {("", ""): np.ones(len(explicands), dtype=bool)}
+    if groups:
+        selections |= groups_of(split, explicands.rows)
+    names, matrix = explicands.partition.parts, None
+    if together is not None:
+        names, matrix = tuple(together), np.zeros((len(explicands.partition.parts), len(together)))
+        for place, parts in enumerate(together.values()):
+            matrix[list(parts), place] = 1.0
     records = []
     for method, attribution in found.items():
         values = attribution.values.cpu().numpy()
         for (attribute, group), chosen in selections.items():
             n, minimum = int(chosen.sum()), spec.fairness.minimum_group if attribute else 1
-            result = importance(values[chosen], spec.attribution.confidence, rng) if n >= minimum else None
+            result = importance(values[chosen], spec.attribution.confidence, rng, matrix) if n >= minimum else None
             status = "ok" if result else "insufficient"
             reason = f"{n} explained rows, fewer than {minimum}" if n < minimum else "every attribution is zero"
-            for place, column in enumerate(explicands.partition.parts):
+            for place, column in enumerate(names):
                 records.append(
                     {
                         "method": method,
@@ -107,7 +123,8 @@ def sensitive_rows(
     """How much of the attribution falls on sensitive columns that the model itself sees, per method."""
     if not split.schema.sensitive:
         return []
-    seen = [part in split.schema.sensitive for part in explicands.partition.parts]
+    columns = explicands.words is None and not explicands.series
+    seen = [columns and part in split.schema.sensitive for part in explicands.partition.parts]
     rows = []
     for method, attribution in found.items():
         each = shares(attribution.values.cpu().numpy())[:, seen].sum(axis=1)
@@ -143,15 +160,22 @@ def check_rows(explicands: Explicands, found: Mapping[str, Attribution], split: 
 
 
 def agreement_rows(
-    found: Mapping[str, Attribution], split: Split, confidence: float, rng: np.random.Generator
+    found: Mapping[str, Attribution],
+    split: Split,
+    confidence: float,
+    rng: np.random.Generator,
+    present: npt.NDArray[np.bool_] | None = None,
 ) -> list[MetricRow]:
-    """For each pair of methods the median over rows of Spearman's correlation of |φ|; detail is `method · method`."""
+    """For each pair of methods the median over rows of Spearman's correlation of |φ|; detail is `method · method`.
+
+    present: bool [n, parts], which parts a row has; all where None.
+    """
     rows = []
     for first, second in combinations(found, 2):
-        each = agreement(*(found[name].values.cpu().numpy() for name in (first, second)))
+        each = agreement(found[first].values.cpu().numpy(), found[second].values.cpu().numpy(), present)
         detail = f"{first} · {second}"
         if len(each) == 0:
-            reason = "no row has a ranking to compare (fewer than three columns, or attributions all alike)"
+            reason = "no row has a ranking to compare (fewer than three parts, or attributions all alike)"
             row = MetricRow(NAME, "agreement", split.name, detail=detail, status="not applicable", reason=reason)
         else:
             lower, upper = median_interval(each, confidence, rng)

@@ -13,12 +13,17 @@ from auditkit.attribution.methods import METHODS, Validity
 from auditkit.engine.readable import pooled
 from auditkit.subject.data import Schema, Split
 from auditkit.subject.model import Model
-from auditkit.subject.preprocessing import ImagePreprocessing, TablePreprocessing
+from auditkit.subject.preprocessing import ImagePreprocessing, SeriesPreprocessing, TablePreprocessing
+
+PARTS = {"table": "columns", "image": "cells", "text": "words", "series": "windows"}
+"""what rows are → what they are explained by"""
+LONGEST = 128
+"""a series' attributions are kept at up to this many places along time"""
 
 
 def method_table(validity: Mapping[str, Validity], model: Model) -> pa.Table:
     """What each method promises, costs, and whether the model allowed it; parts: what it explains an answer by."""
-    parts = "cells" if isinstance(model.preprocessing, ImagePreprocessing) else "columns"
+    parts = PARTS[model.preprocessing.modality]
     records = [
         {
             "method": name,
@@ -39,10 +44,9 @@ def method_table(validity: Mapping[str, Validity], model: Model) -> pa.Table:
 def row_table(explicands: Explicands, found: Mapping[str, Attribution], split: Split, target: str) -> pa.Table:
     """One line per method and row: what was predicted, what was explained, and how well it adds up."""
     schema: Schema = split.schema
-    names = np.array([*schema.classes, None], dtype=object)
-    labels, predictions = names[split.labels[explicands.rows]], names[explicands.predictions]
+    labels, predictions = _answers(explicands, split)
     n = len(explicands)
-    targets = [target] * n if len(schema.classes) == 2 else [f"logit of {name!r}" for name in predictions]
+    targets = [target] * n if len(schema.classes) <= 2 else [f"logit of {name!r}" for name in predictions]
     parts = []
     for method, attribution in found.items():
         gap, relative = completeness_gap(attribution.values, explicands.change)
@@ -51,8 +55,8 @@ def row_table(explicands: Explicands, found: Mapping[str, Attribution], split: S
                 {
                     "method": pa.array([method] * n, pa.string()),
                     "row": pa.array(explicands.rows, pa.int64()),
-                    "label": pa.array(labels.tolist(), pa.string()),
-                    "prediction": pa.array(predictions.tolist(), pa.string()),
+                    "label": pa.array(labels, pa.string()),
+                    "prediction": pa.array(predictions, pa.string()),
                     "target": pa.array(targets, pa.string()),
                     "score": explicands.scores.cpu().numpy(),
                     "baseline_score": explicands.baseline_scores.cpu().numpy(),
@@ -65,6 +69,16 @@ def row_table(explicands: Explicands, found: Mapping[str, Attribution], split: S
             )
         )
     return pa.concat_tables(parts)
+
+
+def _answers(explicands: Explicands, split: Split) -> tuple[list[str | None], list[str | None]]:
+    """True and predicted classes by name, or numbers written out; None where the truth is not known."""
+    if split.targets is None:
+        names = np.array([*split.schema.classes, None], dtype=object)
+        return names[split.labels[explicands.rows]].tolist(), names[explicands.predictions].tolist()
+    both = split.targets[explicands.rows], explicands.scores.cpu().numpy()
+    truth, predicted = ([f"{value:.6g}" if np.isfinite(value) else None for value in side] for side in both)
+    return truth, predicted
 
 
 def _optional(values: npt.NDArray | None, n: int, kind: pa.DataType) -> pa.Array:
@@ -109,8 +123,55 @@ def map_explanations(explicands: Explicands, found: Mapping[str, Attribution]) -
     return pa.concat_tables(parts)
 
 
+def word_explanations(explicands: Explicands, found: Mapping[str, Attribution]) -> pa.Table:
+    """Texts: one line per method, row and word, in the order of the text. position: its place among the model's ids."""
+    row, place = explicands.places.cpu().numpy().T
+    assert explicands.words is not None
+    words = [explicands.words[r][p] for r, p in zip(row, place, strict=True)]
+    parts = [
+        pa.table(
+            {
+                "method": pa.array([method] * len(row), pa.string()),
+                "row": pa.array(explicands.rows[row], pa.int64()),
+                "position": pa.array(place + 1, pa.int64()),
+                "word": pa.array(words, pa.string()),
+                "value": attribution.values.cpu().numpy()[row, place],
+            }
+        )
+        for method, attribution in found.items()
+    ]
+    return pa.concat_tables(parts)
+
+
+def series_explanations(
+    preprocessing: SeriesPreprocessing, explicands: Explicands, found: Mapping[str, Attribution]
+) -> pa.Table:
+    """Series: one line per method, row and channel, with its attributions over time, added up by blocks of steps."""
+    wide = -(-preprocessing.steps // LONGEST)
+    starts, channels = np.arange(0, preprocessing.steps, wide), preprocessing.channels
+    parts = []
+    for method, attribution in found.items():
+        if attribution.maps is None:
+            continue
+        blocks = np.add.reduceat(attribution.maps.cpu().numpy(), starts, axis=2)
+        n = len(blocks) * len(channels)
+        parts.append(
+            pa.table(
+                {
+                    "method": pa.array([method] * n, pa.string()),
+                    "row": pa.array(np.repeat(explicands.rows, len(channels)), pa.int64()),
+                    "channel": pa.array(list(channels) * len(blocks), pa.string()),
+                    "steps": pa.array([preprocessing.steps] * n, pa.int64()),
+                    "block": pa.array([wide] * n, pa.int64()),
+                    "values": pa.array(list(blocks.reshape(n, len(starts))), pa.list_(pa.float64())),
+                }
+            )
+        )
+    return pa.concat_tables(parts)
+
+
 def baseline_table(model: Model, explicands: Explicands) -> pa.Table:
-    """The baseline: for numbers the value in their own unit, for categories the mixture it stands for, for images none.
+    """The baseline: for numbers and a series' channels the (mean) value in their own unit, for other columns none.
 
     An image's baseline is kept as one row with its pixels.
     """
@@ -130,18 +191,24 @@ def baseline_table(model: Model, explicands: Explicands) -> pa.Table:
     table = preprocessing if isinstance(preprocessing, TablePreprocessing) else None
     numbers = {column.name: column for column in table.numeric} if table else {}
     records = []
-    for index, name in enumerate(preprocessing.columns):
+    if isinstance(preprocessing, SeriesPreprocessing):
+        means = baseline.points[0][0].double().mean(dim=0).cpu().numpy()
+        values = means * np.asarray(preprocessing.scale) + np.asarray(preprocessing.mean)
+        records = [
+            {"column": channel, "kind": "channel", "value": float(value)}
+            for channel, value in zip(preprocessing.channels, values, strict=True)
+        ]
+    for index, name in enumerate(preprocessing.columns if not records else ()):
         value = None
         if name in numbers:
             value = float(baseline.points[0][0, index]) * numbers[name].scale + numbers[name].mean
         records.append(
             {
                 "column": name,
-                "kind": "numeric" if name in numbers else "categorical",
+                "kind": "text" if preprocessing.modality == "text" else "numeric" if name in numbers else "categorical",
                 "value": value,
-                "description": baseline.description,
-                "rows": baseline.rows,
             }
         )
+    records = [record | {"description": baseline.description, "rows": baseline.rows} for record in records]
     kinds = [("column", pa.string()), ("kind", pa.string()), ("value", pa.float64())]
     return pa.Table.from_pylist(records, pa.schema([*kinds, ("description", pa.string()), ("rows", pa.int64())]))

@@ -8,7 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditkit import theme
-from auditkit.attribution import figures
+from auditkit.attribution import figures, series_figures, word_figures
+from auditkit.attribution.framing import titles
+from auditkit.attribution.word_view import word_section
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section, matching
 
@@ -49,10 +51,14 @@ def leading(methods: pa.Table, rows: pa.Table) -> str:
 
 def _overall(evidence: Any, methods: pa.Table) -> list[Section]:
     overall, rows = evidence.table(f"{NAME}/global"), evidence.table(f"{NAME}/rows")
+    words = evidence.table(f"{NAME}/words")
+    if words is not None:
+        lead = leading(methods, rows)
+        return [word_section(words, methods, lead, matching(rows, method=lead)[0]["target"], _baseline(evidence))]
     if overall is None:
         return []
     lead = leading(methods, rows)
-    title = figures.titles(methods)[lead]
+    title = titles(methods)[lead]
     lines = [line for line in matching(overall, method=lead, attribute="") if line["status"] == "ok"]
     if not lines:
         return []
@@ -74,6 +80,8 @@ def _overall(evidence: Any, methods: pa.Table) -> list[Section]:
                 how=how,
             )
         ]
+    if _kind(methods) == "windows" and len(lines) == 1:
+        return _over_time(evidence, methods, lead, how)
     named = [
         f"{line['column']} ({theme.number(line['share'], 'rate', line['lower'], line['upper'])})" for line in ranked
     ]
@@ -83,29 +91,66 @@ def _overall(evidence: Any, methods: pa.Table) -> list[Section]:
             "What the answers rest on",
             f"Of the attribution, the largest shares lie on {_listed(named[:3])}.",
             figure=figures.importance(overall, methods, lead),
-            reading=f"Bars: share of attribution by {title}, with 95 % intervals; marks: the other methods. A column "
-            "on which the methods disagree needs a closer look.",
-            table=_importance_table(overall, methods, ranked),
+            reading=f"Bars: share of attribution by {title}, with 95 % intervals; marks: the other methods. A "
+            f"{_column(methods)} on which the methods disagree needs a closer look.",
+            table=_importance_table(overall, methods, ranked, _column(methods)),
+            how=how,
+        ),
+        *_over_time(evidence, methods, lead, how),
+    ]
+
+
+def _over_time(evidence: Any, methods: pa.Table, lead: str, how: str) -> list[Section]:
+    """Series: which windows of time the answers rest on."""
+    windows = evidence.table(f"{NAME}/windows")
+    lines = [] if windows is None else matching(windows, method=lead, attribute="", status="ok")
+    if not lines:
+        return []
+    top = max(lines, key=lambda line: line["share"])
+    return [
+        Section(
+            "windows",
+            "Where in time the answers rest",
+            f"The weightiest stretch, steps {top['column']}, holds "
+            f"{theme.number(top['share'], 'rate', top['lower'], top['upper'])} of the attribution, "
+            f"{theme.number(1 / len(lines), 'rate')} would be an even spread.",
+            figure=series_figures.windows(windows, methods, lead),
+            reading=f"Bars: share of attribution by {titles(methods)[lead]} over all channels, with 95 % intervals; "
+            "marks: the other methods.",
+            table=_importance_table(windows, methods, sorted(lines, key=lambda line: -line["share"]), "steps"),
             how=how,
         )
     ]
 
 
+def _kind(methods: pa.Table) -> str:
+    """What answers are explained by: columns, cells of a picture, words or windows of time."""
+    known = methods.column("parts").to_pylist() if "parts" in methods.column_names else []
+    return str(known[0]) if known else "columns"
+
+
+def _column(methods: pa.Table) -> str:
+    """What a named part is called."""
+    return "channel" if _kind(methods) == "windows" else "column"
+
+
 def _explains_images(methods: pa.Table) -> bool:
     """Whether the explained parts are cells of a picture in place of columns with names."""
-    return "cells" in methods.column("parts").to_pylist()
+    return _kind(methods) == "cells"
 
 
-def _importance_table(overall: pa.Table, methods: pa.Table, ranked: list[dict[str, Any]]) -> pa.Table:
+def _importance_table(
+    overall: pa.Table, methods: pa.Table, ranked: list[dict[str, Any]], heading: str = "column"
+) -> pa.Table:
     """Columns by rank: share and interval, mean signed attribution, and every other method's share."""
     lead = ranked[0]["method"]
     columns: dict[str, list[str]] = {
-        "column": [line["column"] for line in ranked],
+        heading: [line["column"] for line in ranked],
         "share": [theme.number(line["share"], "rate", line["lower"], line["upper"]) for line in ranked],
         "interval": [theme.interval(line["lower"], line["upper"], "rate") for line in ranked],
         "mean attribution": [f"{line['signed']:+.3f}" for line in ranked],
     }
-    for method, title in figures.titles(methods).items():
+    for method, title in titles(methods).items():
         found = {line["column"]: line for line in matching(overall, method=method, attribute="", status="ok")}
         if method != lead and found:
             shown = [found[line["column"]] for line in ranked]
@@ -116,6 +161,8 @@ def _importance_table(overall: pa.Table, methods: pa.Table, ranked: list[dict[st
 def _by_group(evidence: Any, methods: pa.Table) -> list[Section]:
     overall, rows = evidence.table(f"{NAME}/global"), evidence.table(f"{NAME}/rows")
     if overall is None or _explains_images(methods):
+        return []
+    if len(set(overall.column("column").to_pylist())) == 1 and _kind(methods) == "windows":
         return []
     lead, result = leading(methods, rows), []
     attributes = dict.fromkeys(name for name in overall.column("attribute").to_pylist() if name)
@@ -146,7 +193,7 @@ def _by_group(evidence: Any, methods: pa.Table) -> list[Section]:
                 reading="Marks far apart, with intervals that do not overlap: the model uses that column differently "
                 "for these groups.",
                 table=_group_table(judged, groups),
-                how=f"{figures.titles(methods)[lead]}, shares within each group of the explained rows. {SHARE}",
+                how=f"{titles(methods)[lead]}, shares within each group of the explained rows. {SHARE}",
             )
         )
     return result
@@ -166,9 +213,14 @@ def _group_table(judged: list[dict[str, Any]], groups: list[str]) -> pa.Table:
     return pa.table(table)
 
 
-def example_rows(rows: pa.Table, method: str) -> dict[str, int]:
-    """A few rows worth a look: the highest score that was right, the highest that was wrong, the least certain."""
+def example_rows(rows: pa.Table, method: str, numbers: bool = False) -> dict[str, int]:
+    """A few rows worth a look: the highest score that was right, the highest that was wrong, the least certain.
+
+    numbers: scores are predicted numbers; then the highest, the lowest and the one that is furthest off.
+    """
     lines = matching(rows, method=method)
+    if numbers:
+        return _example_numbers(lines)
     known = [line for line in lines if line["label"] is not None]
     right = [line for line in known if line["label"] == line["prediction"]]
     wrong = [line for line in known if line["label"] != line["prediction"]]
@@ -184,26 +236,61 @@ def example_rows(rows: pa.Table, method: str) -> dict[str, int]:
     return chosen
 
 
+def _example_numbers(lines: list[dict[str, Any]]) -> dict[str, int]:
+    off = [line for line in lines if line["label"] is not None]
+    ranked = {
+        "highest": sorted(lines, key=lambda line: -line["score"]),
+        "lowest": sorted(lines, key=lambda line: line["score"]),
+        "furthest off": sorted(off, key=lambda line: -abs(line["score"] - float(line["label"]))),
+    }
+    chosen: dict[str, int] = {}
+    for words, among in ranked.items():
+        rest = [line["row"] for line in among if line["row"] not in chosen.values()]
+        if rest:
+            chosen[words] = rest[0]
+    return chosen
+
+
 def _examples(evidence: Any, rows: pa.Table, methods: pa.Table) -> list[Section]:
     table, inputs = evidence.table(f"{NAME}/explanations"), evidence.table(f"{NAME}/inputs")
     if table is None or table.num_rows == 0:
         return []
     lead = leading(methods, rows)
-    chosen = example_rows(rows, lead)
+    numbers = evidence.info.get("schema", {}).get("task") == "regression"
+    chosen = example_rows(rows, lead, numbers)
     said = _listed([f"row {row} ({words})" for words, row in chosen.items()])
-    image = "map" in table.column_names
-    if image:
+    if "word" in table.column_names:
+        figure = word_figures.sentences(table, rows, methods, list(chosen.values()), lead)
+        reading = (
+            f"The words as the model reads them: blue raises the {matching(rows, method=lead)[0]['target']}, orange "
+            "lowers it, stronger colour more; all rows share one scale."
+            if len({line["target"] for line in matching(rows, method=lead)}) == 1
+            else "The words as the model reads them: blue raises the logit of the predicted class, orange lowers it, "
+            "stronger colour more; all rows share one scale."
+        )
+    elif "channel" in table.column_names:
+        figure = series_figures.curves(table, inputs, rows, methods, list(chosen.values()), lead)
+        reading = (
+            "Lines: the series in their own units. Colour behind them: blue where a step raises the score, orange "
+            "where it lowers it, stronger for more; all panels share one scale."
+        )
+    elif "map" in table.column_names:
         present = set(table.column("method").to_pylist())
-        shown = [name for name in figures.titles(methods) if name in present]
+        shown = [name for name in titles(methods) if name in present]
         figure = figures.pictures(table, inputs, rows, methods, list(chosen.values()), shown)
         reading = (
-            "Blue speaks for the predicted class, orange against it; each map is on its own scale, centred at zero. "
+            f"Blue {'raises the number' if numbers else 'speaks for the predicted class'}, orange "
+            f"{'lowers' if numbers else 'against'} it; each map is on its own scale, centred at zero. "
             "Grad-CAM shows places in favour only, brighter for more."
         )
     else:
         figure = figures.steps(table, inputs, rows, methods, list(chosen.values()), lead)
         target = matching(rows, method=lead)[0]["target"]
         reading = f"From the baseline's score to the row's: blue raises the {target}, orange lowers it, largest first."
+    shown_table = _example_table(rows, lead, list(chosen.values()))
+    if "word" in table.column_names:
+        said_words = [_strongest(matching(table, method=lead, row=row)) for row in chosen.values()]
+        shown_table = shown_table.append_column("strongest words", pa.array(said_words, pa.string()))
     return [
         Section(
             "examples",
@@ -211,10 +298,16 @@ def _examples(evidence: Any, rows: pa.Table, methods: pa.Table) -> list[Section]
             f"Explained one by one: {said}.",
             figure=figure,
             reading=reading,
-            table=_example_table(rows, lead, list(chosen.values())),
+            table=shown_table,
             how=f"Every explained row is kept as evidence; these are examples. Baseline: {_baseline(evidence)}.",
         )
     ]
+
+
+def _strongest(lines: list[dict[str, Any]], most: int = 4) -> str:
+    """A text's words with the largest attributions."""
+    first = sorted(lines, key=lambda line: -abs(line["value"]))[:most]
+    return ", ".join(f"{line['word']} {line['value']:+.2f}" for line in first)
 
 
 def _example_table(rows: pa.Table, method: str, chosen: list[int]) -> pa.Table:
@@ -235,7 +328,7 @@ def _example_table(rows: pa.Table, method: str, chosen: list[int]) -> pa.Table:
 def _checks(evidence: Any, rows: pa.Table, methods: pa.Table) -> Section:
     metrics = [row for row in evidence.rows if row.analysis == NAME]
     lead = leading(methods, rows)
-    name = figures.titles(methods)
+    name = titles(methods)
     worst = select(metrics, metric="completeness_gap_p95", detail=lead)
     pairs = [row for row in select(metrics, metric="agreement") if row.value is not None and lead in row.detail]
     finding = f"{name[lead]} was computed for every explained row."
@@ -255,7 +348,7 @@ def _checks(evidence: Any, rows: pa.Table, methods: pa.Table) -> Section:
         finding,
         figure=figures.completeness(rows, methods, tolerance),
         reading="Further left adds up better. Only Integrated Gradients promises to add up; for the other methods the "
-        "gap says how much of the answer comes from columns acting together.",
+        f"gap says how much of the answer comes from {_kind(methods)} acting together.",
         table=_check_table(metrics, methods),
         how="Completeness gap: |sum of attributions - change in score| / max(|change in score|, a tenth of the summed "
         "magnitudes), per row. Agreement: Spearman's rank correlation of the magnitudes, per row, median over rows. "

@@ -52,6 +52,8 @@ class EnergyAnalysis:
         if not splits:
             return Findings(measured=_absent("", "the audit has no test split"))
         split = splits[0]
+        if reason := context.subject.model.lacks.get("model"):
+            return Findings(measured=_absent(split.name, reason))
         blocks, size = self._blocks(context, split)
         joules = joules_per_1000(blocks, CONFIDENCE)
         return Findings(

@@ -44,7 +44,9 @@ class Observation:
     """What one forward pass showed of a batch. Tensors stay on the model's device, detached, in float32.
 
     rows: int64 [n], positions in the split. labels: int64 [n], class indices, -1 where unknown.
-    logits: [n, classes]. features: [n, width], the input of the last linear layer. activations: layer → [n, ...].
+    targets: float64 [n], the numbers to be predicted, NaN where unknown; None where classes are.
+    logits: [n, classes], of a regression the number that is predicted, [n, 1]. features: [n, width], the input of the
+    last linear layer. activations: layer → [n, ...].
     """
 
     rows: np.ndarray
@@ -53,6 +55,7 @@ class Observation:
     features: Tensor | None = None
     inputs: tuple[Tensor, ...] = ()
     activations: Mapping[str, Tensor] = field(default_factory=dict)
+    targets: np.ndarray | None = None
 
 
 class Observer(Protocol):

@@ -49,4 +49,5 @@ def observe(model: Model, batch: Batch, needs: Needs) -> Observation:
         features=features[0] if features else None,
         inputs=batch.inputs if needs.inputs else (),
         activations=seen,
+        targets=batch.targets,
     )

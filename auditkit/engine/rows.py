@@ -28,20 +28,27 @@ from auditkit.subject.model import Model
 
 T = TypeVar("T")
 PROBE_ROWS = 8
+TRACED = 64
+"""of this many rows, the one whose mask hides least is the one the attribution space is traced with"""
 COUPLED = 1e-3
 """relative difference between a row scored alone and in company above which rows count as coupled"""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Points of the attribution space with what to score at each. contrast: [n, classes]."""
+    """Points of the attribution space with what to score at each. contrast: [n, classes].
+
+    held: the inputs of each row that are no part of the space and stay as they are, in the order of the space's `held`.
+    """
 
     points: Points
     contrast: Tensor
+    held: tuple[Tensor, ...] = ()
 
     def take(self, index: Tensor) -> Rows:
         """The rows at the given positions."""
-        return Rows(tuple(part[index] for part in self.points), self.contrast[index])
+        points, held = (tuple(part[index] for part in parts) for parts in (self.points, self.held))
+        return Rows(points, self.contrast[index], held)
 
     def __len__(self) -> int:
         return len(self.contrast)
@@ -64,19 +71,21 @@ class RowEngine:
     def __init__(self, model: Model, split: Split, ledger: Ledger, phase: str, batch_size: int | None = None) -> None:
         self.model, self.split, self.ledger, self.phase = model, split, ledger, phase
         self.size = batch_size or model.safe_rows(split)
-        self.space = InputSpace.trace(model, model.encode(split, np.arange(1)))
+        self.space = InputSpace.trace(model, model.encode(split, np.arange(min(len(split), TRACED))))
         self.independent = True
         self._recurrent = any(isinstance(part, nn.RNNBase) for part in model.module.modules())
 
-    def enter(self, split: Split, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Points, Tensor]]:
-        """Batches of (rows of the split, their points, their logits [n, classes])."""
+    def enter(self, split: Split, rows: np.ndarray) -> Iterator[tuple[Points, tuple[Tensor, ...], Tensor]]:
+        """Batches of (the rows' points, what of their inputs is held, their logits [n, classes])."""
 
-        def work(index: Tensor) -> tuple[Points, Tensor]:
-            return self.space.enter(self.model.encode(split, rows[index.cpu().numpy()]))
+        def work(index: Tensor) -> tuple[Points, tuple[Tensor, ...], Tensor]:
+            inputs = self.model.encode(split, rows[index.cpu().numpy()])
+            points, logits = self.space.enter(inputs)
+            return points, self.space.keep(inputs), logits
 
-        for index, (points, logits) in self.batches(len(rows), work):
+        for index, batch in self.batches(len(rows), work):
             self.ledger.forward(self.phase, split.name, len(index))
-            yield rows[index.cpu().numpy()], points, logits
+            yield batch
 
     def scores(self, plan: Plan) -> Tensor:
         """float64 [count] on the model's device: the score of each planned row."""
@@ -84,7 +93,7 @@ class RowEngine:
         def work(index: Tensor) -> Tensor:
             rows = plan.build(index)
             with torch.inference_mode():
-                return (self.space.logits(rows.points) * rows.contrast).sum(dim=1).double()
+                return (self.space.logits(rows.points, rows.held) * rows.contrast).sum(dim=1).double()
 
         parts = []
         for index, part in self.batches(plan.count, work):
@@ -103,10 +112,23 @@ class RowEngine:
             yield index, scores, gradients
 
     def differentiate(self, rows: Rows) -> tuple[Tensor, Points]:
-        """Scores float64 [n] and their gradients for one batch, uncounted; a point the score ignores gets zeros."""
+        """Scores float64 [n] and their gradients for one batch, uncounted; a point the score ignores gets zeros.
+
+        cuDNN differentiates recurrent cells in training mode only. Where the model has some, also such as are seen by
+        their refusal alone (in exported and scripted programs), torch's own kernels are used.
+        """
+        try:
+            return self._differentiate(rows)
+        except RuntimeError as problem:
+            if self._recurrent or "cudnn rnn backward" not in str(problem).lower():
+                raise
+        self._recurrent = True
+        return self._differentiate(rows)
+
+    def _differentiate(self, rows: Rows) -> tuple[Tensor, Points]:
         leaves = [part.detach().clone().requires_grad_(True) for part in rows.points]
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=not self._recurrent):
-            logits = self.space.logits(tuple(leaf * 1.0 for leaf in leaves))
+            logits = self.space.logits(tuple(leaf * 1.0 for leaf in leaves), rows.held)
             scores = (logits * rows.contrast).sum(dim=1)
             if not scores.requires_grad:
                 return scores.double(), tuple(torch.zeros_like(leaf) for leaf in leaves)

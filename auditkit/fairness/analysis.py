@@ -18,6 +18,7 @@ from auditkit.fairness.groups.conclude import conclude
 from auditkit.fairness.groups.draws import Design, checked_weights, design_of
 from auditkit.fairness.groups.ranking import Drawn, auc_rows, single_groups
 from auditkit.fairness.identity.probe import identity_part, speaks
+from auditkit.fairness.outcomes.audited import NumberObserver, number_findings, number_observer, why_not
 from auditkit.fairness.parts import Rows, in_split, parts_of, thresholds_part
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.sensitivity.verdicts import verdicts_table
@@ -80,12 +81,18 @@ class FairnessAnalysis:
     title = "Fairness"
 
     def needs(self, subject: Subject, spec: AuditSpec) -> Needs:
-        """Logits, where there are groups and a positive class to judge."""
+        """Logits, where there are groups and a positive class or a number to judge."""
+        if subject.schema.task == "regression":
+            return Needs(logits=not why_not(subject))
         return Needs(logits=not _not_applicable(subject))
 
-    def observe(self, context: Context, split: Split, earlier: Mapping[str, Observer]) -> FairnessObserver | None:
+    def observe(
+        self, context: Context, split: Split, earlier: Mapping[str, Observer]
+    ) -> FairnessObserver | NumberObserver | None:
         """Counts for the reference and the test split, scores for validation too; the others sit out."""
         schema = context.subject.schema
+        if schema.task == "regression":
+            return number_observer(context, split)
         if split.role not in SCORED_ROLES or schema.positive_index is None or not schema.sensitive:
             return None
         judged = split.role in JUDGED_ROLES
@@ -100,6 +107,8 @@ class FairnessAnalysis:
 
     def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
         """Rates, gaps, what scores add, and the other parts of a check, from the rows that passed."""
+        if context.subject.schema.task == "regression":
+            return number_findings(context, observers, _settings(context.spec))
         reason = _not_applicable(context.subject)
         every = {split: seen for split, seen in observers.items() if isinstance(seen, FairnessObserver)}
         every = {split: observer for split, observer in every.items() if observer.counts.rows}
@@ -183,7 +192,8 @@ def _labelled(context: Context, name: str, observer: FairnessObserver) -> _Label
     counts = Counts.tally(groups, truth, decision, weights=weights)
     design = design_of(counts, groups, truth, decision, weights, column(given.stratum), clusters, where)
     schema = context.subject.schema
-    features = [each for each in schema.features if each in split.table.column_names]
+    read = context.subject.model.preprocessing.modality == "text"  # sentences are no values to group people by
+    features = [each for each in schema.features if each in split.table.column_names and not read]
     rows = Rows(
         groups,
         truth,

@@ -29,6 +29,7 @@ from auditkit.ood.panel import Unmeasured, fit_panel
 from auditkit.ood.reference import ReferenceObserver, TableInputs
 from auditkit.ood.registry import FUSED, chosen
 from auditkit.ood.scores import ScoreObserver, Scores
+from auditkit.ood.strangest import strangest_table
 from auditkit.ood.tables import (
     blame_table,
     detector_table,
@@ -40,7 +41,8 @@ from auditkit.ood.tables import (
 from auditkit.spec import AuditSpec
 from auditkit.statistics.conformal import Threshold
 from auditkit.subject.data import Split
-from auditkit.subject.preprocessing import TablePreprocessing
+from auditkit.subject.preprocessing import TablePreprocessing, TextPreprocessing
+from auditkit.subject.preprocessing.text import UNKNOWN
 from auditkit.subject.subject import Subject
 from auditkit.theme import interval, number
 
@@ -70,7 +72,10 @@ class OodAnalysis:
             classes, table = len(context.subject.model.classes), _table_inputs(context.subject)
             return ReferenceObserver(classes, table, settings.bank, settings.neighbours, context.spec.seed)
         reference = seen[0].reference() if seen else None
-        return ScoreObserver(fit_panel(chosen(settings.detectors), reference, context.subject.model.lacks))
+        model = context.subject.model
+        detectors = chosen(settings.detectors, model.one_class, model.preprocessing.modality)
+        unknown = UNKNOWN if isinstance(model.preprocessing, TextPreprocessing) else None
+        return ScoreObserver(fit_panel(detectors, reference, model.lacks, model.outlier, unknown))
 
     def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
         scored = {name: o for name, o in observers.items() if isinstance(o, ScoreObserver)}
@@ -79,16 +84,29 @@ class OodAnalysis:
             return Findings([MetricRow(NAME, "auroc", status="not applicable", reason=reason)])
         panel = next(iter(scored.values())).panel
         roles = {split.name: split.role for split in context.subject.in_order()}
-        known = calibrated(panel, {name: o.scores() for name, o in scored.items()}, roles, context.spec)
+        known = calibrated(panel, _normal(context, scored), roles, context.spec)
         counted = _groups(context, known)
         findings = Findings(metrics=list(_rows(context, known, counted)), tables=_tables(known, counted))
+        if (strangest := strangest_table(context.subject, known)) is not None:
+            findings.tables["strangest"] = strangest
         findings.caveats += _caveats(context, known, findings.metrics, observers)
         return findings
 
 
+def _normal(context: Context, scored: Mapping[str, ScoreObserver]) -> dict[str, Scores]:
+    """The scores of every split; rows of the class that a model of one class is to notice only in ood sets."""
+    found = {name: observer.scores() for name, observer in scored.items()}
+    outlier = context.subject.model.outlier
+    for split in context.subject.in_order():
+        if outlier is not None and split.name in found and split.role != "ood":
+            scores = found[split.name]
+            found[split.name] = scores.take(split.labels[scores.rows] != outlier)
+    return found
+
+
 def _table_inputs(subject: Subject) -> TableInputs | None:
     preprocessing = subject.model.preprocessing
-    if not isinstance(preprocessing, TablePreprocessing):
+    if not isinstance(preprocessing, TablePreprocessing) or not preprocessing.columns:
         return None
     return TableInputs(
         tuple(column.name for column in preprocessing.numeric),
@@ -186,6 +204,12 @@ def _caveats(
         for detector in inverted_row(split, rows)[1]:
             text = f"the detector {detector} calls {split} more normal than normal rows"
             yield Caveat(NAME, text, f"{split} {detector}")
+    outlier = context.subject.model.outlier
+    if outlier is not None and known.test:
+        name = context.subject.schema.classes[outlier]
+        text = f"split {known.test}: rows of class {name} are no normal rows but what the model is to notice; they "
+        text += "were left out, and how well they are told apart stands under performance"
+        yield Caveat(NAME, text, known.test, "note")
     for split, scores in known.scores.items():
         if count := int(scores.strange.sum()):
             text = f"split {split}: {count:,} of {len(scores.rows):,} rows have logits or features that are not finite"
@@ -196,7 +220,7 @@ def _caveats(
             yield Caveat(NAME, f"{text}; detectors that read these did not score them, nor did the fused score", split)
     for split, observer in observers.items():
         if isinstance(observer, ReferenceObserver):
-            yield from _fit_caveats(split, observer)
+            yield from _fit_caveats(split, observer, context.subject.schema.task == "regression")
     is_table = isinstance(context.subject.model.preprocessing, TablePreprocessing)
     if is_table and not any(known.panel.sees(name) == "inputs" for name in known.members):
         text = "the fused score sees no inputs, so that gross errors in a table may pass it; add input_mahalanobis"
@@ -210,10 +234,10 @@ def _caveats(
         yield Caveat(NAME, f"there is no fused score: {why.reason}", FUSED)
 
 
-def _fit_caveats(split: str, observer: ReferenceObserver) -> Iterator[Caveat]:
+def _fit_caveats(split: str, observer: ReferenceObserver, numbers: bool) -> Iterator[Caveat]:
     if observer.strange:
         text = f"split {split}: {observer.strange:,} rows whose logits or features are not finite were not fitted on"
         yield Caveat(NAME, text, split)
-    if observer.unlabelled:
+    if observer.unlabelled and not numbers:
         text = f"split {split}: {observer.unlabelled:,} rows without a label were fitted on under the predicted class"
         yield Caveat(NAME, text, split)

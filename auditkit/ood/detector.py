@@ -45,7 +45,8 @@ class Detector:
 
     sees: what of the pass it reads; a detector that sees only logits can take a gross error for a confident case.
     valid_for: which models and data it is meant for. source: where it was published. scale: whether it reads how large
-    the logits are, which says nothing where they were made of probabilities.
+    the logits are, which says nothing where they were made of probabilities. one_class: whether it is meant for models
+    of one class alone. modality: the kind of rows that it is meant for alone, None where it is for all.
     """
 
     name: str
@@ -55,3 +56,5 @@ class Detector:
     source: str
     fit: Callable[[Reference], Fitted]
     scale: bool = False
+    one_class: bool = False
+    modality: str | None = None

@@ -21,7 +21,15 @@ from auditkit.ood.bank import priorities
 from auditkit.ood.scores import Floats, Scores
 from auditkit.statistics.conformal import conformal_p_values
 
-PRIMARY = ("gen", "mahalanobis", "relative_mahalanobis", "input_mahalanobis", "input_max_z")
+PRIMARY = (
+    "own_logit",
+    "gen",
+    "mahalanobis",
+    "relative_mahalanobis",
+    "input_mahalanobis",
+    "input_max_z",
+    "unknown_words",
+)
 """one or two detectors for each thing a pass shows: logits, features, inputs"""
 
 

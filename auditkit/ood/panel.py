@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from auditkit.evidence.metrics import Status
 from auditkit.ood.detector import Detector, Fitted, NotApplicableError
@@ -32,11 +32,15 @@ class Panel:
 
 
 def fit_panel(
-    detectors: Sequence[Detector], reference: Reference | None, lacks: Mapping[str, str] | None = None
+    detectors: Sequence[Detector],
+    reference: Reference | None,
+    lacks: Mapping[str, str] | None = None,
+    outlier: int | None = None,
+    unknown: int | None = None,
 ) -> Panel:
     """Fit all detectors; without a training split only those that read nothing but logits.
 
-    lacks: what the model cannot show, and why (`Model.lacks`).
+    lacks: what the model cannot show, and why (`Model.lacks`). outlier: `Model.outlier`. unknown: see `Reference`.
     """
     fitted: dict[str, Fitted] = {}
     refused: dict[str, Unmeasured] = {}
@@ -48,7 +52,8 @@ def fit_panel(
             refused[detector.name] = Unmeasured("not applicable", "there is no training split to fit it on")
             continue
         try:
-            fitted[detector.name] = detector.fit(reference or Reference(rows=0))
+            known = replace(reference or Reference(rows=0), outlier=outlier, unknown=unknown)
+            fitted[detector.name] = detector.fit(known)
         except NotApplicableError as problem:
             refused[detector.name] = Unmeasured("not applicable", str(problem))
     return Panel(detectors, fitted, refused)
@@ -58,6 +63,6 @@ def _withheld(detector: Detector, lacks: Mapping[str, str]) -> str | None:
     """Why the model does not show what a detector reads, or None where it does."""
     if detector.sees == "features":
         return lacks.get("layers")
-    if detector.sees == "logits":
+    if detector.sees == "logits" and not detector.one_class:
         return lacks.get("scores") or (lacks.get("scale") if detector.scale else None)
     return None

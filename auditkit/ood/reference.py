@@ -50,6 +50,8 @@ class Reference:
 
     features: moments by class, or None where the model has no penultimate layer. bank: float32 [rows, width].
     numbers: moments of a table's numbers (one class). counts: per category column, how often each code occurred.
+    outlier: the class of rows unlike these, for a model trained on one class alone. unknown: of a text, the id that
+    stands for every word outside the vocabulary.
     """
 
     rows: int
@@ -60,6 +62,8 @@ class Reference:
     counts: Sequence[npt.NDArray[np.int64]] = ()
     neighbours: int = 50
     device: torch.device = CPU
+    outlier: int | None = None
+    unknown: int | None = None
 
 
 class ReferenceObserver:

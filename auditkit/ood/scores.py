@@ -29,6 +29,12 @@ class Scores:
     strange: npt.NDArray[np.bool_]
     blame: Mapping[str, Places]
 
+    def take(self, kept: npt.NDArray[np.bool_]) -> Scores:
+        """The rows that a boolean mask [n] keeps."""
+        scores = {name: found[kept] for name, found in self.scores.items()}
+        blame = {name: found[kept] for name, found in self.blame.items()}
+        return Scores(self.rows[kept], scores, self.strange[kept], blame)
+
     def has(self, detector: str) -> npt.NDArray[np.bool_]:
         """Which rows have a score, bool [n]."""
         return ~np.isnan(self.scores[detector])

@@ -10,7 +10,7 @@ import pyarrow as pa
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section
 from auditkit.ood import figures
-from auditkit.theme import interval, number
+from auditkit.theme import interval, number, probability
 
 FUSED = "fused"
 GOOD, POOR = 0.95, 0.7
@@ -35,7 +35,7 @@ def sections(evidence: Any) -> list[Section]:
     if not rows:
         return []
     made = [_separation(evidence, rows), _spread(evidence, rows), _columns(evidence, rows), _groups(evidence, rows)]
-    made.append(_detectors(evidence))
+    made += [_strangest(evidence), _detectors(evidence)]
     return [section for section in made if section is not None]
 
 
@@ -232,6 +232,36 @@ def _columns(evidence: Any, rows: Sequence[MetricRow]) -> Section | None:
         table=pa.Table.from_pylist(shown),
         how="A number counts by its distance from the training mean in standard deviations, a category by how rare it "
         "was in training; the column with the largest counts for the row.",
+    )
+
+
+def _strangest(evidence: Any) -> Section | None:
+    """The strangest texts of each split, where rows are texts."""
+    table = evidence.table("ood/strangest")
+    records = [] if table is None else table.to_pylist()
+    if not records:
+        return None
+    first = records[0]
+    shown = [
+        {
+            "set": record["split"],
+            "row": number(record["row"], "rows"),
+            "fused score": f"{record['fused']:.2f}",
+            "p-value": probability(record["fused_p"]),
+            "text": record["text"] if record["text"] is not None else "missing",
+        }
+        for record in records
+    ]
+    return Section(
+        key="strangest",
+        title="The strangest texts",
+        finding=f"The strangest text of {first['split']} is its row {first['row']:,}, with a p-value of "
+        f"{probability(first['fused_p'])}.",
+        reading="Texts that are strange for a reason are worth a look in any split: another language, a broken "
+        "export, an empty field.",
+        table=pa.Table.from_pylist(shown),
+        how="The largest fused scores of each split; the p-value is the share of normal rows that look at least as "
+        "strange. Rows count from 0; long texts are cut.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Performance of a classifier on every split that has labels, from the one pass.
+"""Performance of a classifier, or of a regression, on every split that has labels, from the one pass.
 
 The reference (train) and test stand side by side: their difference is the generalisation gap. Right or wrong is kept
 per row, for whoever wants to know what else these rows have in common.
@@ -11,10 +11,15 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 import numpy as np
+import pyarrow as pa
 
 from auditkit.engine.analysis import Context, Needs, Observer
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
+from auditkit.performance.generation.findings import made_findings
 from auditkit.performance.observer import PredictionObserver, Predictions
+from auditkit.performance.regression.findings import regression_findings
+from auditkit.performance.regression.observer import NumberObserver
+from auditkit.performance.returns import return_findings
 from auditkit.performance.scores import Settings, generalisation_gap, score_rows
 from auditkit.performance.tables import (
     confusion_table,
@@ -23,6 +28,10 @@ from auditkit.performance.tables import (
     reliability_table,
     roc_table,
 )
+from auditkit.performance.training_search import TABLE as TRIED
+from auditkit.performance.training_search import search_table
+from auditkit.performance.transfer import TABLE as CHANGE
+from auditkit.performance.transfer import change_table
 from auditkit.spec import AuditSpec
 from auditkit.subject.data import Split
 from auditkit.subject.subject import Subject
@@ -40,10 +49,15 @@ class PerformanceAnalysis:
         return Needs(logits=True)
 
     def observe(self, context: Context, split: Split, earlier: Mapping[str, Observer]) -> Observer | None:
-        return PredictionObserver()
+        return NumberObserver() if context.subject.schema.task == "regression" else PredictionObserver()
 
     def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
         schema = context.subject.schema
+        if schema.task == "regression":
+            numbers = {name: cast(NumberObserver, seen).numbers() for name, seen in observers.items()}
+            findings = regression_findings(context, numbers)
+            findings.tables |= _of_training(context)
+            return findings
         answers = {name: cast(PredictionObserver, seen).predictions() for name, seen in observers.items()}
         judged = {name: found.known() for name, found in answers.items()}
         findings = Findings()
@@ -61,10 +75,20 @@ class PerformanceAnalysis:
         }
         if schema.positive_index is not None:
             findings.tables["roc"] = roc_table(enough, schema.positive_index)
-        if (curves := curves_table(context.subject.model.record)) is not None:
-            findings.tables["curves"] = curves
+        findings.tables |= _of_training(context)
+        for part in (*made_findings(context, judged), return_findings(context)):
+            if part is not None:
+                findings.metrics += part.metrics
+                findings.tables |= part.tables
         findings.caveats += _caveats(context, answers)
         return findings
+
+
+def _of_training(context: Context) -> dict[str, pa.Table]:
+    """What the model's record says of its training."""
+    record = context.subject.model.record
+    made = {"curves": curves_table(record), CHANGE: change_table(record), TRIED: search_table(record)}
+    return {name: table for name, table in made.items() if table is not None}
 
 
 def _settings(context: Context, split: str) -> Settings:
@@ -89,6 +113,11 @@ def _gap(context: Context, judged: Mapping[str, Predictions]) -> list[MetricRow]
         row = MetricRow("performance", "generalisation_gap", "test", status="not applicable", reason=reason)
         return [row]
     train, test = cast(list[Predictions], sides)
+    if context.subject.model.one_class:
+        test = test.of_classes(np.unique(train.labels))
+        if len(test.rows) < MINIMUM_ROWS:
+            reason = f"fewer than {MINIMUM_ROWS} test rows are of the one class that was trained on"
+            return [MetricRow("performance", "generalisation_gap", "test", status="insufficient", reason=reason)]
     return [generalisation_gap(train, test, context.spec.performance.confidence)]
 
 

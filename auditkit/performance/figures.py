@@ -139,10 +139,12 @@ def confusion(cells: pa.Table, split: str) -> go.Figure:
 
 
 def training_curves(curves: pa.Table) -> go.Figure:
-    """Loss and accuracy after every epoch, on training and validation rows, with the epoch that was kept."""
-    figure = make_subplots(cols=2, subplot_titles=("loss", "accuracy"), horizontal_spacing=0.1)
+    """Loss and accuracy (of numbers R²) after every epoch, on training and validation rows, and the epoch kept."""
+    kinds = {"loss": "loss", "accuracy": "accuracy", "r2": "R²"}
+    kinds = {kind: said for kind, said in kinds.items() if f"train_{kind}" in curves.column_names}
+    figure = make_subplots(cols=2, subplot_titles=tuple(kinds.values()), horizontal_spacing=0.1)
     epochs = curves["epoch"].to_pylist()
-    for col, kind in enumerate(("loss", "accuracy"), start=1):
+    for col, kind in enumerate(kinds, start=1):
         for split in ("train", "validation"):
             figure.add_scatter(
                 x=epochs,
@@ -153,7 +155,7 @@ def training_curves(curves: pa.Table) -> go.Figure:
                 name=split,
                 legendgroup=split,
                 showlegend=col == 1,
-                hovertemplate=f"epoch %{{x}}: %{{y:.4f}}<extra>{split} {kind}</extra>",
+                hovertemplate=f"epoch %{{x}}: %{{y:.4f}}<extra>{split} {kinds[kind]}</extra>",
                 row=1,
                 col=col,
             )
@@ -163,7 +165,8 @@ def training_curves(curves: pa.Table) -> go.Figure:
     figure.update_layout(template=theme.template(), title="How it was trained", height=420, margin={"t": 100})
     figure.update_layout(legend={"y": 1.14})
     figure.update_xaxes(title="epoch")
-    figure.update_yaxes(tickformat=".1%", row=1, col=2)
+    if "accuracy" in kinds:
+        figure.update_yaxes(tickformat=".1%", row=1, col=2)
     return figure
 
 

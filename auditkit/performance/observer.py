@@ -73,6 +73,11 @@ class Predictions:
         keep = (self.labels >= 0) & self.finite
         return Predictions(self.rows[keep], self.labels[keep], self.log_probabilities[keep])
 
+    def of_classes(self, classes: Ints) -> Predictions:
+        """Only the rows whose true class is among these."""
+        keep = np.isin(self.labels, classes)
+        return Predictions(self.rows[keep], self.labels[keep], self.log_probabilities[keep])
+
 
 def log_softmax(logits: Floats) -> Floats:
     """Log-probabilities [n, C] without overflow; a row that is not finite becomes NaN."""

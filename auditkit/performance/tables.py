@@ -101,9 +101,15 @@ def roc_table(judged: Mapping[str, Predictions], positive: int) -> pa.Table:
 
 
 def curves_table(record: Mapping[str, Any]) -> pa.Table | None:
-    """The training curves that came with the model, one row per epoch; None where none did."""
+    """The training curves that came with the model, one row per epoch; None where none did.
+
+    Figures that this kind of training does not have (R² of classes, accuracy of numbers) are no columns.
+    """
     curves = record.get("curves")
     if not curves:
         return None
     best = record.get("best_epoch")
-    return pa.Table.from_pylist([{**point, "best": point["epoch"] == best} for point in curves])
+    named = [name for name in curves[0] if any(point[name] is not None for point in curves)]
+    return pa.Table.from_pylist(
+        [{name: point[name] for name in named} | {"best": point["epoch"] == best} for point in curves]
+    )

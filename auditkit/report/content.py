@@ -188,7 +188,8 @@ def _subject(identities: Mapping[str, Any]) -> str:
         parameters = model.get("parameters")
         size = f" with {number(parameters, 'rows')} parameters" if parameters is not None else ""
         digest = str(model.get("digest", ""))
-        parts.append(f"{kind}{size}" + (f", weights {digest[:12]}" if digest else ""))
+        what = "weights" if parameters is not None else "digest"
+        parts.append(f"{kind}{size}" + (f", {what} {digest[:12]}" if digest else ""))
     for name, split in (identities.get("data") or {}).items():
         if not model or split.get("role") == "test":
             parts.append(f"{number(split.get('rows'), 'rows')} rows of {name}")

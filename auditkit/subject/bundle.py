@@ -25,14 +25,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from auditkit.errors import InputError, nearest
+from auditkit.evidence.metrics import Caveat
 from auditkit.spec import parse
-from auditkit.subject.data import Schema
+from auditkit.subject.data import Schema, Task
 from auditkit.subject.model import Model, pick_device
 from auditkit.subject.preprocessing import Preprocessing
 
@@ -61,18 +62,28 @@ class Architecture(Strict):
 
 
 class Epoch(Strict):
-    """One point of the training curves; both splits in eval mode (dropout off), so that they can be compared."""
+    """One point of the training curves; both splits in eval mode (dropout off), so that they can be compared.
+
+    Beside the loss stands the accuracy of classes, or R² of numbers.
+    """
 
     epoch: int
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float | None = None
+    train_r2: float | None = None
     validation_loss: float
-    validation_accuracy: float
+    validation_accuracy: float | None = None
+    validation_r2: float | None = None
     learning_rate: float
 
 
 class TrainingRecord(Strict):
-    """How a model was trained. `energy` is the meter's record, or says why it is absent."""
+    """How a model was trained. `energy` is the meter's record, or says why it is absent.
+
+    mitigation: the method against unfairness and what came of it, where there was one. transfer: the model it began
+    from, what was frozen and how far each layer moved. resumed: after how many epochs
+    it was gone on from a checkpoint, each time it was. search: what was tried of the recipe, where it was searched.
+    """
 
     recipe: dict[str, Any]
     seed: int
@@ -84,6 +95,26 @@ class TrainingRecord(Strict):
     energy: dict[str, Any]
     device: str
     versions: dict[str, str]
+    mitigation: dict[str, Any] = Field(default_factory=dict)
+    transfer: dict[str, Any] = Field(default_factory=dict)
+    resumed: tuple[int, ...] = ()
+    search: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What to know of a model that was trained like this."""
+        text = self.mitigation.get("caveat")
+        return (Caveat("model", text, "training/mitigation", "note"),) if isinstance(text, str) else ()
+
+
+class Derivation(Strict):
+    """What a variant was made from and how: `of` is the digest of the original, `caveats` what to know of it."""
+
+    how: str
+    name: str
+    of: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
 
 
 class BundleRecord(Strict):
@@ -92,14 +123,26 @@ class BundleRecord(Strict):
     format: Literal[1] = 1
     architecture: Architecture
     preprocessing: Preprocessing
-    classes: tuple[str, ...] = Field(min_length=2)
+    task: Task = "classification"
+    classes: tuple[str, ...] = Field(min_length=1)
     label: str | None = None
     positive: str | None = None
     sensitive: tuple[str, ...] = ()
     penultimate: str | None = None
+    keywords: tuple[str, ...] = ()
+    takes: Literal["dict", "tuple"] | None = None
+    output: int | str | None = None
     training: TrainingRecord | None = None
+    derived: Derivation | None = None
     weights_sha256: str
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("classes")
+    @classmethod
+    def _as_many_as_the_task_has(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if (len(given) == 1) != (info.data.get("task") == "regression"):
+            raise ValueError("a classifier has at least 2, a regression the one name of its output")
+        return given
 
 
 def save_bundle(model: Model, folder: str | Path) -> Path:
@@ -115,16 +158,21 @@ def save_bundle(model: Model, folder: str | Path) -> Path:
         )
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.module.state_dict().items()}
     weights = save(state)
-    schema = model.schema
+    schema, training = model.schema, {key: part for key, part in model.record.items() if key != "derived"}
     record = BundleRecord(
         architecture=parse(model.architecture, Architecture, "model.architecture"),
         preprocessing=model.preprocessing,
+        task=model.task,
         classes=model.classes,
         label=schema.label if schema else None,
         positive=schema.positive if schema else None,
         sensitive=schema.sensitive if schema else (),
         penultimate=model.penultimate,
-        training=parse(model.record, TrainingRecord, "model.record") if model.record else None,
+        keywords=model.keywords,
+        takes=model.takes,
+        output=model.output,
+        training=parse(training, TrainingRecord, "model.record") if training else None,
+        derived=model.record.get("derived"),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         versions=versions(),
     )
@@ -154,17 +202,29 @@ def load_bundle(
     state = _weights(folder / WEIGHTS, record.weights_sha256)
     module = _build(record.architecture, folder / RECORD, architecture, near)
     _fit(module, state, folder)
-    schema = Schema(record.preprocessing.columns, record.classes, record.label, record.positive, record.sensitive)
+    schema = Schema(
+        record.preprocessing.columns, record.classes, record.label, record.positive, record.sensitive, record.task
+    )
     model = Model(
         module.eval(),
         record.classes,
         record.preprocessing,
         penultimate=record.penultimate,
+        keywords=record.keywords,
+        takes=record.takes,
+        output=record.output,
         device=pick_device(device),
         architecture=record.architecture.model_dump(),
-        record=record.training.model_dump(mode="json") if record.training else {},
+        record=(record.training.model_dump(mode="json") if record.training else {})
+        | ({"derived": record.derived.model_dump(mode="json")} if record.derived else {}),
         schema=schema,
+        task=record.task,
         origin=str(folder),
+        lacks=dict(getattr(module, "limits", {})),
+        caveats=(
+            *(Caveat("model", text) for text in (record.derived.caveats if record.derived else ())),
+            *(record.training.caveats if record.training else ()),
+        ),
     )
     dry_run(model)
     return model
@@ -242,7 +302,7 @@ def import_architecture(path: str, near: Path | None = None) -> type[nn.Module]:
     """
     module_name, _, name = path.partition(":")
     try:
-        with _importable(near):
+        with importable(near):
             found: Any = importlib.import_module(module_name)
     except ImportError as problem:
         raise InputError(f"architecture {path!r}: cannot import {module_name!r} ({problem})") from None
@@ -331,7 +391,7 @@ def _whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _importable(near: Path | None) -> Iterator[None]:
+def importable(near: Path | None) -> Iterator[None]:
     """With `near` as the first place to import from."""
     if near is None:
         yield

@@ -11,16 +11,29 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditkit.errors import InputError, nearest
+from auditkit.spec import MULTILABEL
 
 Role = Literal["train", "validation", "test", "ood"]
 ROLES: tuple[Role, ...] = ("train", "validation", "test", "ood")
+Task = Literal["classification", "regression"]
+TASKS: tuple[Task, ...] = get_args(Task)
+OUTPUT = "prediction"
+"""what the number is called that a regression predicts, where nobody names it"""
+
+
+def check_task(task: str) -> None:
+    """Raises InputError for a task that is not audited."""
+    if task == "multilabel":
+        raise InputError(f"task: {MULTILABEL}")
+    if task not in TASKS:
+        raise InputError(f"task: there is no {task!r} here; {nearest(task, TASKS)}")
 
 
 @dataclass(frozen=True)
@@ -29,7 +42,8 @@ class Schema:
 
     features: the columns the model sees, in its order. label: the column of the true class, or None.
     classes: class names in the order of the model's outputs. positive: the favourable or event class of a decision.
-    sensitive: columns that name groups of people.
+    sensitive: columns that name groups of people. task: what is predicted, one of the classes or a number; then the
+    label column holds numbers, there is no positive class, and the one name in `classes` is that of the output.
     """
 
     features: tuple[str, ...]
@@ -37,8 +51,12 @@ class Schema:
     label: str | None = None
     positive: str | None = None
     sensitive: tuple[str, ...] = ()
+    task: Task = "classification"
 
     def __post_init__(self) -> None:
+        check_task(self.task)
+        if self.task == "regression" and self.positive is not None:
+            raise InputError(f"positive {self.positive!r} is a class, but a regression predicts a number; leave it out")
         if self.positive is not None and self.positive not in self.classes:
             raise InputError(f"positive class {self.positive!r} is not a class; {nearest(self.positive, self.classes)}")
 
@@ -83,12 +101,14 @@ class Split:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Class indices, int64 [n]; -1 where the label is absent (OOD sets may have none).
+        """Class indices, int64 [n]; -1 where the label is absent (OOD sets may have none) or is a number.
 
         Raises InputError where a label is missing or is no class of the model, in any split but ood.
         """
         label, unknown = self.schema.label, np.full(len(self), -1, dtype=np.int64)
         if label is None or (self.role == "ood" and label not in self.table.column_names):
+            return unknown
+        if self.schema.task == "regression":
             return unknown
         index = {name: place for place, name in enumerate(self.schema.classes)}
         values = [label_text(value) for value in self.column(label).to_pylist()]
@@ -107,6 +127,31 @@ class Split:
                 f"model has no output; its classes are {', '.join(map(repr, self.schema.classes[:20]))}"
             )
         return codes
+
+    @cached_property
+    def targets(self) -> np.ndarray | None:
+        """The numbers to be predicted, float64 [n]; NaN where one is absent, in ood splits alone. None for classes.
+
+        Raises InputError where one is missing, infinite or no number, in any split but ood.
+        """
+        label = self.schema.label
+        if self.schema.task != "regression":
+            return None
+        if label is None or (self.role == "ood" and label not in self.table.column_names):
+            return np.full(len(self), np.nan)
+        column, where = self.column(label), f"split {self.name!r}: label column {label!r}"
+        if pa.types.is_boolean(column.type) or not _numeric(column.type):
+            raise InputError(f"{where} holds {column.type}, but a regression predicts numbers; write them as numbers")
+        values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64)
+        odd = ~np.isfinite(values)
+        if self.role == "ood":
+            return np.where(odd, np.nan, values)
+        if odd.any():
+            raise InputError(
+                f"{where}: {int(odd.sum())} of {len(self)} numbers are missing or infinite; remove these rows or fill "
+                "them in"
+            )
+        return values
 
     @cached_property
     def digest(self) -> str:
@@ -140,6 +185,10 @@ def _settled(table: pa.Table) -> pa.Table:
             column = pc.fill_null(column, column.drop_null()[0])
         columns[f"{place} {name}"] = column
     return pa.table(columns)
+
+
+def _numeric(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def label_text(value: object) -> str | None:

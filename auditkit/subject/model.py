@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,17 +20,24 @@ from torch import Tensor, nn
 
 from auditkit.errors import InputError, nearest
 from auditkit.evidence.metrics import Caveat
-from auditkit.subject.data import Schema, Split
+from auditkit.subject.data import Schema, Split, Task
 from auditkit.subject.preprocessing import AnyPreprocessing
+from auditkit.subject.probabilities import Gives, as_logits
+
+NUMBERS = "the model predicts a number, so there are no scores of classes"
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows on their way into the model: positions in the split, class indices (-1 unknown) and input tensors."""
+    """Rows on their way into the model: positions in the split, class indices (-1 unknown) and input tensors.
+
+    targets: the numbers to be predicted, float64 [n], NaN unknown; None for classes.
+    """
 
     rows: np.ndarray
     labels: np.ndarray
     inputs: tuple[Tensor, ...]
+    targets: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -42,10 +49,13 @@ class Model:
 
     record: the training record, where the model came with one (recipe, curves, energy). origin: where it came from.
     schema: what the columns meant where it was trained, where that is known. lacks: what the model cannot show
-    (gradients, layers, scale of the logits, scores) and why, each a sentence without its full stop. caveats: what to
-    know of the model before any of its figures is trusted. keywords: names under which the module takes its inputs,
-    where it does not take them by position. output: which of several outputs is the logits, by key or place; "logits"
-    or the first where None.
+    (gradients, layers, scale of the logits, scores; model: there is none to ask) and why, each a sentence without its
+    full stop. caveats: what to know of the model before any of its figures is trusted. keywords: names under which the
+    module takes its inputs, where it does not take them by position; takes: whether it takes all of them as one dict or
+    tuple. output: which of several outputs is the logits, by key or place; "logits" or the first where None. gives:
+    what these outputs are, see `probabilities.py`. aliases: other words for the classes in label columns, such as the
+    ids of a Hugging Face config. task: whether the outputs are scores of classes, or one number that is predicted;
+    then `classes` holds the one name of that number.
     """
 
     module: nn.Module
@@ -61,11 +71,21 @@ class Model:
     lacks: dict[str, str] = field(default_factory=dict)
     caveats: tuple[Caveat, ...] = ()
     keywords: tuple[str, ...] = ()
+    takes: Literal["dict", "tuple"] | None = None
     output: str | int | None = None
+    gives: Gives = "logits"
+    aliases: dict[str, str] = field(default_factory=dict)
+    task: Task = "classification"
 
     def __post_init__(self) -> None:
         self.module.to(self.device)
-        if len(self.classes) < 2:
+        self._hear_module()
+        if self.task == "regression":
+            if len(self.classes) != 1:
+                told = ", ".join(self.classes[:10])
+                raise InputError(f"{self.origin}: a regression predicts one number, but several are named: {told}")
+            self.lacks = {"scores": NUMBERS, **self.lacks}
+        elif len(self.classes) < 2:
             raise InputError(f"{self.origin}: a classifier needs at least two class names, got {len(self.classes)}")
         if self.penultimate is None:
             linear = [name for name, module in self.module.named_modules() if isinstance(module, nn.Linear)]
@@ -73,6 +93,19 @@ class Model:
         elif self.penultimate not in dict(self.module.named_modules()):
             known = [name for name, _ in self.module.named_modules() if name]
             raise InputError(f"{self.origin}: no layer {self.penultimate!r}; {nearest(self.penultimate, known)}")
+
+    def _hear_module(self) -> None:
+        """What a module says of itself: `penultimate`, `lacks`, and as sentences `caveats` and, less grave, `notes`."""
+        penultimate, lacks = (getattr(self.module, name, None) for name in ("penultimate", "lacks"))
+        if self.penultimate is None and isinstance(penultimate, str):
+            self.penultimate = penultimate
+        if isinstance(lacks, dict):
+            self.lacks = {**lacks, **self.lacks}
+        levels: tuple[tuple[str, Literal["warning", "note"]], ...] = (("caveats", "warning"), ("notes", "note"))
+        for name, level in levels:
+            if isinstance(texts := getattr(self.module, name, None), tuple):
+                told = (Caveat("model", str(text), "model", level) for text in texts)
+                self.caveats = tuple(dict.fromkeys([*self.caveats, *told]))
 
     @cached_property
     def digest(self) -> str:
@@ -83,6 +116,10 @@ class Model:
             state.update(f"{name}{array.dtype}{tuple(array.shape)}".encode())
             state.update(array.reshape(-1).view(torch.uint8).numpy().tobytes() if array.numel() else b"")
         return state.hexdigest()
+
+    def class_of(self, word: str | None) -> str | None:
+        """The class that a word stands for: its own name, or one of the other words for it."""
+        return self.aliases.get(word, word) if word is not None and word not in self.classes else word
 
     @property
     def parameters(self) -> int | None:
@@ -127,13 +164,19 @@ class Model:
     def logits(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """float32 [n, classes] for inputs on the model's device; keeps the graph where gradients are on.
 
-        Raises InputError where the number of outputs is not the number of classes.
+        Of a regression the number that is predicted, [n, 1]. Raises InputError where the number of outputs is not the
+        number of classes.
         """
-        output = self._chosen(self._call(inputs)).float()
-        if output.ndim == 1:
-            output = output[:, None]
+        output = self.raw(inputs)
+        if self.gives == "probabilities":
+            output = as_logits(output)
         if output.shape[1] == 1 and len(self.classes) == 2:
             output = torch.cat([torch.zeros_like(output), output], dim=1)
+        if self.task == "regression" and tuple(output.shape[1:]) != (1,):
+            raise InputError(
+                f"{self.origin}: the model gives outputs of shape {tuple(output.shape)}; of a regression one number is "
+                "audited, [n] or [n, 1]: name it where there are several outputs (output), or audit them one by one"
+            )
         if output.ndim != 2 or output.shape[1] != len(self.classes):
             raise InputError(
                 f"{self.origin}: the model gives outputs of shape {tuple(output.shape)} for {len(self.classes)} "
@@ -141,28 +184,50 @@ class Model:
             )
         return output
 
+    def raw(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """float32 [n, ...], the chosen output as the module gives it."""
+        output = self._chosen(self._call(inputs), self.output).float()
+        return output[:, None] if output.ndim == 1 else output
+
     def _call(self, inputs: tuple[Tensor, ...]) -> Any:
+        if self.takes == "tuple":
+            return self.module(inputs)
         if not self.keywords:
             return self.module(*inputs)
-        return self.module(**dict(zip(self.keywords, inputs, strict=True)))
+        named = dict(zip(self.keywords, inputs, strict=True))
+        return self.module(named) if self.takes == "dict" else self.module(**named)
 
-    def _chosen(self, output: Any) -> Tensor:
+    def _chosen(self, output: Any, key: str | int | None) -> Tensor:
         """The logits among what the module gave."""
         if isinstance(output, Tensor):
             return output
-        if isinstance(output, Mapping):
-            key = self.output if self.output is not None else "logits" if "logits" in output else next(iter(output))
-            known: Any = list(output)
-        else:
-            key, known = self.output if self.output is not None else 0, range(len(output))
+        if is_dataclass(output) and not isinstance(output, Mapping):
+            output = {part.name: getattr(output, part.name) for part in fields(output)}
+        elif hasattr(output, "_asdict"):
+            output = output._asdict()
+        if not isinstance(output, (Mapping, list, tuple)) or not output:
+            raise InputError(f"{self.origin}: the model gives {type(output).__name__}, and no tensor of logits")
+        named = isinstance(output, Mapping)
+        known: list[Any] = list(output) if named else list(range(len(output)))
+        if key is None:
+            key = "logits" if "logits" in known else known[0]
+        elif named and isinstance(key, int) and key not in known and 0 <= key < len(known):
+            key = known[key]
         if key not in known:
             raise InputError(f"{self.origin}: the model has no output {key!r}; {nearest(str(key), map(str, known))}")
-        return self._chosen(output[key])
+        chosen: Any = output[key]  # type: ignore[index]
+        return self._chosen(chosen, None)
 
     @property
     def one_class(self) -> bool:
         """Whether it was trained on one class alone, to tell what is not of it."""
         return bool(getattr(self.module, "one_class", False))
+
+    @property
+    def outlier(self) -> int | None:
+        """The class that stands for "unlike the training rows" in a model of one class; None for other models."""
+        found = getattr(self.module, "outlier", None) if self.one_class else None
+        return None if found is None else int(found)
 
     def encode(self, split: Split, rows: np.ndarray | None = None) -> tuple[Tensor, ...]:
         """The inputs of a split's rows (all where None) on the model's device."""
@@ -171,10 +236,11 @@ class Model:
     def batches(self, split: Split, size: int, rows: np.ndarray | None = None) -> Iterator[Batch]:
         """The split's rows (or the chosen ones) in order, `size` at a time."""
         chosen = np.arange(len(split)) if rows is None else np.asarray(rows, dtype=np.int64)
-        labels = split.labels
+        labels, targets = split.labels, split.targets
         for start in range(0, len(chosen), size):
             part = chosen[start : start + size]
-            yield Batch(part, labels[part], self.encode(split, part))
+            numbers = None if targets is None else targets[part]
+            yield Batch(part, labels[part], self.encode(split, part), numbers)
 
     def safe_rows(self, split: Split) -> int:
         """How many rows one forward pass can take, found by a probe of one row's activations.

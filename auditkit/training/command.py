@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from auditkit.subject.bundle import save_bundle
 from auditkit.subject.data import Schema, Split
 from auditkit.subject.load import load_data
 from auditkit.subject.model import Model
+from auditkit.subject.shares import deal_out
+from auditkit.training.checkpoints import checkpoint_path, remove_checkpoint
 from auditkit.training.recipe import Recipe, load_recipe
 from auditkit.training.train import train
 
@@ -30,12 +34,16 @@ def train_command(
     device: str = "auto",
     country: str = EnergySpec().country,
     meter: Meter | None = None,
+    trials: int | None = None,
 ) -> dict[str, Any]:
     """Train a built-in subject or a recipe, save the bundle in `out`, and say in a few figures how it went.
 
-    The energy is metered on the grid of `country`, unless another `meter` is given. Returns name, folder, epochs,
-    best_epoch, seconds, joules (None where absent), parameters, and the best epoch's train and validation loss and
-    accuracy. Raises InputError for a target that is neither, or data that cannot be learned from.
+    A training that was killed goes on from its checkpoint, which lies beside `out` until the bundle is written. A
+    recipe with `search`, or `trials` given, is trained many times, and the best model is kept. The energy is metered on
+    the grid of `country`, unless another `meter` is given. Returns name, folder, epochs, best_epoch, seconds, joules
+    (None where absent), parameters, the best epoch's train and validation loss and accuracy (or R²), and of a search
+    how many trials there were and which was best. Raises InputError for a target that is neither, or data that cannot
+    be learned from.
     """
     recipe = load_recipe(target)
     if seed is not None:
@@ -45,14 +53,28 @@ def train_command(
     base = Path(target).parent
     splits, schema = recipe_data(recipe, base)
     meter = meter or Meter(country)
-    progress = Progress(quiet)
+    progress = Progress(quiet or bool(int(os.environ.get("LOCAL_RANK", "0"))))
     progress.say(f"training {recipe.name} on {len(splits['train']):,} rows")
-    model = train(recipe, splits, schema, device=device, progress=progress, meter=meter, near=base)
-    save_bundle(model, out)
+    file = checkpoint_path(out)
+    ways: dict[str, Any] = {"device": device, "progress": progress, "meter": meter, "near": base}
+    if recipe.search is None and trials is None:
+        model = train(recipe, splits, schema, checkpoint=file, **ways)
+        save_bundle(model, out)
+        remove_checkpoint(file)
+    else:
+        from auditkit.training.search import search
+
+        folder = file.with_suffix(".search")
+        recipe = recipe.model_copy(update={"trials": trials or recipe.trials})
+        model = search(recipe, splits, schema, folder=folder, **ways)
+        save_bundle(model, out)
+        shutil.rmtree(folder, ignore_errors=True)
     summary = summarise(recipe, model) | {"folder": str(out)}
+    numbers, accuracy = summary.get("validation_r2"), summary.get("validation_accuracy", 0.0)
+    good = f"accuracy {accuracy:.2%}" if numbers is None else f"R² {numbers:.3f}"
     progress.say(
-        f"{recipe.name}: best epoch {summary['best_epoch']} of {summary['epochs']}, validation accuracy "
-        f"{summary['validation_accuracy']:.2%}, {summary['seconds']:.0f} s, saved in {out}"
+        f"{recipe.name}: best epoch {summary['best_epoch']} of {summary['epochs']}, validation {good}, "
+        f"{summary['seconds']:.0f} s, saved in {out}"
     )
     return summary
 
@@ -66,7 +88,8 @@ def summarise(recipe: Recipe, model: Model) -> dict[str, Any]:
     """The training record in a few figures."""
     record = model.record
     best = next(point for point in record["curves"] if point["epoch"] == record["best_epoch"])
-    figures = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+    figures = [name for name in best if name.startswith(("train_", "validation_")) and best[name] is not None]
+    tried = record.get("search") or {}
     return {
         "name": recipe.name,
         "epochs": record["epochs"],
@@ -75,6 +98,7 @@ def summarise(recipe: Recipe, model: Model) -> dict[str, Any]:
         "joules": record["energy"]["joules"],
         "parameters": model.parameters,
         **{figure: best[figure] for figure in figures},
+        **({"trials": tried["tried"], "best_trial": tried["best"] + 1} if tried else {}),
     }
 
 
@@ -86,14 +110,16 @@ def recipe_data(recipe: Recipe, base: Path) -> tuple[Mapping[str, Split], Schema
     """
     if recipe.subject is not None:
         return builtin(recipe.subject)
-    if recipe.data.train is None:
+    one_file = recipe.data.train or recipe.data.rows
+    if one_file is None:
         raise InputError(f"recipe {recipe.name!r}: name a built-in subject, or the file to train on as data.train")
     if recipe.columns.label is None:
         raise InputError(f"recipe {recipe.name!r}: name the column to predict as columns.label")
     columns = recipe.columns
     fitting = load_data(
-        base / recipe.data.train,
+        base / one_file,
         name="train",
+        task=columns.task,
         label=columns.label,
         positive=columns.positive,
         classes=columns.classes,
@@ -103,6 +129,10 @@ def recipe_data(recipe: Recipe, base: Path) -> tuple[Mapping[str, Split], Schema
     for name in fitting.schema.features:
         if name not in fitting.arrays:
             fitting.column(name)
+    if recipe.data.rows is not None:
+        parts = deal_out(fitting, recipe.data.split)
+        parts = parts if "validation" in parts else _hold_out(parts["train"], recipe.seed)
+        return {role: parts[role] for role in ("train", "validation")}, fitting.schema
     if recipe.data.validation is None:
         return _hold_out(fitting, recipe.seed), fitting.schema
     stopping = load_data(base / recipe.data.validation, name="validation", schema=fitting.schema)

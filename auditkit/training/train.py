@@ -1,13 +1,15 @@
 """From a recipe to a trained model, with Lightning.
 
-AdamW, a cosine schedule with a short warm-up, early stopping on the validation loss, the best epoch's weights kept.
-After every epoch both splits are measured in eval mode (dropout off), so that the two curves can be compared: where
-they part is where the model begins to learn the training rows by heart. The same recipe, data and seed give the same
-weights, bit for bit, on the same machine's CPU. Nothing is written to disk; the test split is never looked at.
+The recipe says which loss, optimiser and schedule; training stops early by the validation loss, and the best epoch's
+weights are kept. After every epoch both splits are measured in eval mode (dropout off), so that the two curves can be
+compared: where they part is where the model begins to learn the training rows by heart. The same recipe, data and seed
+give the same weights, bit for bit, on the same machine's CPU, even where the training was killed and gone on with.
+Nothing is written to disk but the checkpoint, where one is asked for; the test split is never looked at.
 
 A network may bring its own way of learning: `learner(recipe, steps)` returns the Lightning module that trains it and
-logs the same four figures (reconstruction, adversarial training, reinforcement); `after_training(inputs)` is handed
-the validation inputs once the best weights are in (thresholds); `one_class` says that it learns from one class alone.
+logs the same four figures, or names others of an `Epoch` as its `figures` (reconstruction, adversarial training,
+reinforcement); `after_training(inputs)` is handed the validation inputs once the best weights are in (thresholds);
+`one_class` says that it learns from one class alone. Numbers are learned as `regression.py` says.
 """
 
 from __future__ import annotations
@@ -18,27 +20,42 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping
-from torch import Tensor, nn
+from torch import nn
 
 from auditkit.engine.meter import Meter, NoMeter
 from auditkit.engine.progress import Progress
 from auditkit.errors import AuditError, InputError
-from auditkit.subject.bundle import Epoch, TrainingRecord, import_architecture, versions
+from auditkit.subject.bundle import TrainingRecord, import_architecture, versions
 from auditkit.subject.data import Schema, Split
 from auditkit.subject.model import Model, pick_device
-from auditkit.subject.preprocessing import fit_preprocessing
-from auditkit.training.batches import Encoded, in_order, shuffled
+from auditkit.subject.preprocessing import AnyPreprocessing, fit_preprocessing
+from auditkit.training.batches import Encoded, by_class, in_order, seed_of, shuffled
+from auditkit.training.checkpoints import CheckpointFile, identity
+from auditkit.training.hardware import hardware_for, steps_by_lightning
+from auditkit.training.keeper import STARTS_OVER, Keeper, Watch
+from auditkit.training.learner import Learner
+from auditkit.training.mitigation import mitigation_of
+from auditkit.training.mitigation.usual import Trained
 from auditkit.training.recipe import Recipe, load_recipe
+from auditkit.training.regression import check_recipe, in_its_unit, number_learner
+from auditkit.training.spent import Spent
+from auditkit.training.transfer import open_source
 
-DEFAULT = {"table": "auditkit.training.architectures.mlp:MLP", "image": "auditkit.training.architectures.cnn:CNN"}
+__all__ = ["DEFAULT", "Learner", "train"]
+
+DEFAULT = {
+    "table": "auditkit.training.architectures.mlp:MLP",
+    "image": "auditkit.training.architectures.cnn:CNN",
+    "text": "auditkit.training.architectures.recurrent:Recurrent",
+    "series": "auditkit.training.architectures.recurrent:Recurrent",
+}
 """What is trained on each kind of rows where the recipe names no architecture."""
 
 
@@ -51,51 +68,95 @@ def train(
     progress: Progress | None = None,
     meter: Meter | None = None,
     near: Path | None = None,
+    preprocessing: AnyPreprocessing | None = None,
+    learner_of: Callable[[nn.Module, Recipe, int], Learner] | None = None,
+    checkpoint: Path | None = None,
+    watch: Watch | None = None,
 ) -> Model:
     """Train on `splits["train"]`, stop by `splits["validation"]`, and return the best epoch's model in eval mode.
 
-    near: a folder in which the architecture's module is looked for too, as the recipe's own.
+    near: a folder in which the architecture's module is looked for too, as the recipe's own. preprocessing: one that
+    is known already, in place of one fitted to the training rows. learner_of: (network, recipe, steps) → what trains
+    the network, in place of its own or the usual learner. checkpoint: a file that is written after every epoch and
+    gone on from where it is of this very training; whoever keeps the model removes it. watch: called after each epoch.
     Raises InputError for data that cannot be learned from, AuditError where the training diverges.
     """
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    numbers = schema.task == "regression"
+    if numbers:
+        check_recipe(recipe)
     progress = progress or Progress(quiet=True)
     meter = meter or NoMeter("the training was not metered")
     fitting, stopping = _rows(splits, "train"), _rows(splits, "validation")
-    preprocessing = fit_preprocessing(fitting, schema, recipe.preprocessing)
-    path = recipe.architecture or _default(preprocessing.modality)
-    arguments = preprocessing.arguments() | {"classes": len(schema.classes)} | recipe.arguments
+    source = open_source(recipe.pretrained, fitting, schema, near) if recipe.pretrained else None
+    if source and not recipe.preprocessing:
+        preprocessing = preprocessing or source.preprocessing
+    preprocessing = preprocessing or fit_preprocessing(fitting, schema, recipe.preprocessing, near)
+    path = recipe.architecture or (source.path if source else _default(preprocessing.modality))
+    taken = source.arguments if source else {}
+    arguments = preprocessing.arguments() | taken | {"classes": len(schema.classes)} | recipe.arguments
     place = pick_device(device)
+    hardware = hardware_for(recipe, place)
     began = time.perf_counter()
     with _seeded(recipe.seed, recipe.threads):
         network = _network(path, arguments, near)
-        if not getattr(network, "one_class", False):
+        if source and recipe.pretrained:
+            source.into(network, recipe.pretrained.freeze)
+            source.remember(network)
+        if not numbers and not getattr(network, "one_class", False):
             _two_classes(fitting, stopping)
-        data, held = Encoded(fitting, preprocessing), Encoded(stopping, preprocessing)
-        steps, make = max(1, len(data) // recipe.batch_size), _own(network, "learner")
-        learner = make(recipe, steps) if make else Learner(network, recipe, steps)
-        keeper = Keeper(recipe, progress)
-        with meter.phase("training") as cost, _quiet_lightning():
+        mitigation = mitigation_of(recipe, fitting, network, path, own=learner_of is not None)
+        data, held = mitigation.encode(fitting, preprocessing), Encoded(stopping, preprocessing)
+        if recipe.class_weights is not None:
+            data.weigh(by_class(fitting, recipe.class_weights))
+        batches, make = shuffled(data, recipe.batch_size, recipe.seed), _own(network, "learner")
+        steps = math.ceil(len(batches) / recipe.accumulate)
+        learner: Learner
+        if numbers and learner_of:
+            raise InputError(f"{recipe.name}: this way of learning is for classes, not for numbers")
+        if numbers:
+            started = source is not None and any(name.startswith("head.") for name in source.copied)
+            learner = number_learner(recipe, network, steps, data, held, started)
+        elif learner_of:
+            learner = learner_of(network, recipe, steps)
+        else:
+            learner = make(recipe, steps) if make else mitigation.learner(network, recipe, steps)
+        file, spent = None, Spent(meter)
+        if checkpoint and getattr(learner, "resumable", True):
+            file = CheckpointFile(checkpoint, identity(recipe, network, data, held))
+        elif checkpoint:
+            progress.say(STARTS_OVER.format(reason="its learner cannot go on from a checkpoint"))
+        keeper = Keeper(recipe, progress, spent, file, watch)
+        finished, found = _found(file, keeper, recipe, progress)
+        with spent.metered(), _quiet_lightning():
             trainer = lightning.Trainer(
-                max_epochs=recipe.epochs,
-                accelerator="gpu" if place.type == "cuda" else place.type,
-                devices=[place.index or 0] if place.type == "cuda" else 1,
+                max_epochs=finished or recipe.epochs,
                 precision=recipe.precision,
                 deterministic="warn",
                 num_sanity_val_steps=0,
-                callbacks=[keeper, EarlyStopping("validation_loss", patience=recipe.patience, check_finite=True)],
+                callbacks=[keeper],
+                plugins=[file] if file else None,
                 logger=False,
-                enable_checkpointing=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
+                use_distributed_sampler=False,
+                **hardware,
+                **steps_by_lightning(learner, recipe),
             )
-            loaders = [in_order(data), in_order(held)]
-            _fit(trainer, learner, shuffled(data, recipe.batch_size, recipe.seed), loaders)
+            fit(trainer, learner, batches, [in_order(data), in_order(held)], found)
+            if trainer.global_rank:
+                raise SystemExit(0)  # the first of the processes that shared the training keeps the model
+            if keeper.best is not None:
+                torch.manual_seed(seed_of(recipe.seed, recipe.epochs, 2))
+                network.load_state_dict(keeper.best)
+                in_its_unit(learner, network)
+                trained = Trained(network, {"path": path, "arguments": arguments}, data, held, place)
+                network, architecture = mitigation.finish(trained, progress)
     if keeper.best is None:
         raise AuditError(
             f"training {recipe.name!r} diverged in its first epoch (the loss is not a number); "
             "lower learning_rate in the recipe"
         )
-    network.load_state_dict(keeper.best)
     if finish := _own(network, "after_training"):
         network.cpu().eval()
         with torch.no_grad():
@@ -108,96 +169,28 @@ def train(
         seconds=time.perf_counter() - began,
         rows={"train": len(fitting), "validation": len(stopping)},
         curves=tuple(keeper.curves),
-        energy=cost.record(),
+        energy=spent.total(len(keeper.resumed)).record(),
         device=str(place),
         versions=versions(),
+        mitigation=mitigation.record(),
+        transfer=source.record(network, held.inputs) if source else {},
+        resumed=tuple(keeper.resumed),
     )
     return Model(
         network.to(place).eval(),
         schema.classes,
         preprocessing,
         device=place,
-        architecture={"path": path, "arguments": arguments},
+        architecture=architecture,
         record=record.model_dump(mode="json"),
-        schema=Schema(preprocessing.columns, schema.classes, schema.label, schema.positive, schema.sensitive),
+        schema=Schema(
+            preprocessing.columns, schema.classes, schema.label, schema.positive, schema.sensitive, schema.task
+        ),
+        task=schema.task,
         origin=f"training of {recipe.name}",
+        lacks=dict(getattr(network, "limits", {})),
+        caveats=record.caveats,
     )
-
-
-class Learner(lightning.LightningModule):
-    """Cross-entropy on a classifier. Validation loaders: 0 the training rows, 1 the validation rows."""
-
-    def __init__(self, network: nn.Module, recipe: Recipe, steps: int) -> None:
-        super().__init__()
-        self.network, self.recipe, self.steps = network, recipe, steps
-        self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-
-    def training_step(self, batch: tuple[tuple[Tensor, ...], Tensor], _: int) -> Tensor:
-        """The smoothed loss of a batch."""
-        inputs, labels = batch
-        return self.loss(self.network(*inputs), labels)
-
-    def validation_step(self, batch: tuple[tuple[Tensor, ...], Tensor], _: int, dataloader_idx: int = 0) -> None:
-        """Loss and accuracy, averaged over the rows of a split."""
-        inputs, labels = batch
-        logits = self.network(*inputs).float()
-        split = ("train", "validation")[dataloader_idx]
-        figures = {
-            f"{split}_loss": nn.functional.cross_entropy(logits, labels),
-            f"{split}_accuracy": (logits.argmax(1) == labels).float().mean(),
-        }
-        self.log_dict(figures, batch_size=len(labels), add_dataloader_idx=False)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW; a linear warm-up, then half a cosine down to zero. No decay on biases and normalisation."""
-        decayed = [parameter for parameter in self.network.parameters() if parameter.ndim > 1]
-        others = [parameter for parameter in self.network.parameters() if parameter.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(groups, lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay)
-        total, rise = self.steps * self.recipe.epochs, self.steps * min(self.recipe.warmup, self.recipe.epochs / 2)
-
-        def share(step: int) -> float:
-            if step < rise:
-                return (step + 1) / (rise + 1)
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1.0, total - rise))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-class Keeper(Callback):
-    """Keeps the curves and the best epoch's weights, in memory, and shows how far the training has come."""
-
-    def __init__(self, recipe: Recipe, progress: Progress) -> None:
-        self.curves: list[Epoch] = []
-        self.best: dict[str, Tensor] | None = None
-        self.best_epoch = 0
-        self._lowest = math.inf
-        self._shown: Iterator[int] = progress.track(
-            range(recipe.epochs), recipe.epochs, f"training {recipe.name}", "epochs"
-        )
-
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        next(self._shown, None)
-
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if not all(map(math.isfinite, figures.values())):
-            return
-        epoch = trainer.current_epoch + 1
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        self.curves.append(Epoch(epoch=epoch, learning_rate=rate, **figures))
-        if figures["validation_loss"] < self._lowest:
-            self._lowest, self.best_epoch = figures["validation_loss"], epoch
-            network = pl_module.network
-            assert isinstance(network, nn.Module)
-            self.best = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-        next(self._shown, None)
-
-    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        close = getattr(self._shown, "close", None)
-        if close:
-            close()
 
 
 def _rows(splits: Mapping[str, Split], name: str) -> Split:
@@ -237,11 +230,32 @@ def _network(path: str, arguments: dict[str, Any], near: Path | None) -> nn.Modu
         raise InputError(f"architecture {path!r} cannot be built from {given}: {problem}") from None
 
 
-def _fit(trainer: lightning.Trainer, learner: Learner, *loaders: Any) -> None:
-    """Fit, and let an interrupt be one: Lightning answers Ctrl-C with exit code 1, which here means a failed gate."""
-    handler = signal.getsignal(signal.SIGINT)
+def _found(
+    file: CheckpointFile | None, keeper: Keeper, recipe: Recipe, progress: Progress
+) -> tuple[int | None, Path | None]:
+    """The checkpoint to go on from, where there is one, and how many epochs there were where they are all done."""
+    if file is None or not file.path.exists():
+        return None, None
     try:
-        trainer.fit(learner, *loaders)
+        content = file.load_checkpoint()
+    except ValueError as problem:
+        progress.say(f"{file.path} is not gone on from: {problem}; training begins anew")
+        return None, None
+    done, finished = content["epoch"] + 1, content["callbacks"][keeper.state_key]["finished"]
+    way = "all epochs are done" if finished else f"going on after epoch {done} of {recipe.epochs}"
+    progress.say(f"{recipe.name}: {way}, from {file.path}")
+    return done if finished else None, file.path
+
+
+def fit(trainer: lightning.Trainer, learner: lightning.LightningModule, *loaders: Any) -> None:
+    """Fit, and let an interrupt be one: Lightning answers Ctrl-C with exit code 1, which here means a failed gate.
+
+    loaders: the training batches, those of the validation, and the checkpoint to go on from.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    batches, held, found = loaders
+    try:
+        trainer.fit(learner, batches, held, ckpt_path=found)
     except SystemExit:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)

@@ -30,8 +30,11 @@ _WIDTH = 312
 CARDS = (
     Card("Accuracy", "performance", "accuracy", "test"),
     Card("AUC", "performance", "auc", "test"),
+    Card("R²", "performance", "r2", "test"),
+    Card("Mean absolute error", "performance", "mae", "test"),
     Card("Selection-rate ratio, worst", "fairness", "demographic_parity_ratio", "test"),
     Card("Equalized-odds gap, worst", "fairness", "equalized_odds_difference", "test"),
+    Card("Mean-error gap, worst", "fairness", "mean_error_difference", "test"),
     Card("OOD AUROC, worst set", "ood", "auroc", None, "fused"),
     Card("Energy per 1,000 rows", "energy", "joules_per_1000_rows"),
 )

@@ -15,7 +15,7 @@ def show_no_audits(root: Path) -> None:
     st.markdown("See the whole of it on two built-in subjects, trained and audited in a few minutes:")
     st.code("auditkit demo", language="bash")
     st.markdown("Audit a model of your own:")
-    st.code("auditkit init --model BUNDLE --data TABLE.parquet\nauditkit run audit.yaml", language="bash")
+    st.code("auditkit init MODEL DATA\nauditkit run audit.yaml", language="bash")
     st.markdown("Or only check the fairness of predictions that you have in a table:")
     st.code("auditkit fairness TABLE.csv --label y --prediction y_hat --sensitive sex --out reports", language="bash")
     st.button("Look again", icon=":material/refresh:")

@@ -4,7 +4,8 @@ from typing import Any
 
 import streamlit as st
 
-from auditkit.attribution.figures import explanation, titles
+from auditkit.attribution.figures import explanation
+from auditkit.attribution.framing import titles
 from auditkit.evidence.store import Evidence
 from auditkit.theme import NO_VALUE
 from dashboard.parts.browse import Listing, choose_row, distinct, literal
@@ -31,9 +32,11 @@ def show_explained_rows(evidence: Evidence) -> None:
         st.markdown(muted("These rows were drawn with the audit's seed. Choose one to see what spoke for its answer."))
         left, middle, right = st.columns([2, 2, 2], vertical_alignment="bottom")
         method = left.selectbox("Method", list(names), format_func=names.__getitem__, filter_mode=None)
-        classes = distinct(evidence, _ROWS, "prediction")
-        predicted = middle.selectbox("Predicted", [None, *classes], format_func=lambda c: "any" if c is None else c)
-        answers = right.segmented_control("Answer", list(_CONDITIONS), default="All", required=True)
+        predicted, answers = None, None
+        if not _numbers(evidence):
+            classes = distinct(evidence, _ROWS, "prediction")
+            predicted = middle.selectbox("Predicted", [None, *classes], format_func=lambda c: "any" if c is None else c)
+            answers = right.segmented_control("Answer", list(_CONDITIONS), default="All", required=True)
         conditions = [f"method = {literal(method)}", *_CONDITIONS[answers or "All"]]
         if predicted is not None:
             conditions.append(f"prediction = {literal(predicted)}")
@@ -42,6 +45,11 @@ def show_explained_rows(evidence: Evidence) -> None:
         if chosen is not None:
             signed = {line["method"]: line["signed"] for line in methods.to_pylist()}
             _show_one(evidence, method, names[method], chosen, signed[method])
+
+
+def _numbers(evidence: Evidence) -> bool:
+    """Whether the model predicts a number, so that no answer is simply right or wrong."""
+    return (evidence.info.get("schema") or {}).get("task") == "regression"
 
 
 def _columns() -> dict[str, Any]:
@@ -63,6 +71,8 @@ def _columns() -> dict[str, Any]:
 def _show_one(evidence: Evidence, method: str, title: str, chosen: dict[str, Any], signed: bool) -> None:
     row, label, prediction = chosen["row"], chosen["label"], chosen["prediction"]
     truth = "its label is not known" if label is None else "rightly" if label == prediction else f"but labelled {label}"
+    if label is not None and _numbers(evidence):
+        truth = f"truly {label}"
     figure = explanation(evidence, method, row)
     if figure is None:
         st.info(f"{escape(title)} left no explanation of row {row}.", icon=":material/info:")

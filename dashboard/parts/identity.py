@@ -93,6 +93,8 @@ def _splits(evidence: Evidence) -> dict[str, dict[str, Any]]:
 
 def _predicts(schema: dict[str, Any]) -> str:
     label, classes, positive = schema.get("label"), schema.get("classes"), schema.get("positive")
+    if schema.get("task") == "regression":
+        return f"{label or _listed(classes)}, a number"
     of = f"{label}: {_listed(classes)}" if label else _listed(classes)
     return of + (f" (positive: {positive})" if positive else "")
 

@@ -212,6 +212,39 @@ def test_recurrent_models_are_differentiated_in_eval_mode():
     assert (gradient.abs().sum(dim=0) > 0).all()
 
 
+class Refusing(torch.autograd.Function):
+    """As cuDNN does with a recurrent cell in eval mode."""
+
+    @staticmethod
+    def forward(_context, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(_context, gradient: Tensor) -> Tensor:
+        if torch.backends.cudnn.enabled:
+            raise RuntimeError("cudnn RNN backward can only be called in training mode")
+        return gradient
+
+
+def test_a_recurrent_cell_that_nobody_sees_is_differentiated_without_cudnn():
+    class Hidden(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(Refusing.apply(x))
+
+    model, split = subject(Hidden())
+    rows = all_rows(model, split)
+    weights = (model.module.head.weight[1] - model.module.head.weight[0]).detach()
+    with model.evaluating():
+        engine = RowEngine(model, split, Ledger(), "phase")
+        ((_, _, (gradient,)),) = engine.gradients(Plan(20, rows.take))
+    torch.testing.assert_close(gradient, weights.expand(20, 3))
+    assert torch.backends.cudnn.enabled
+
+
 @pytest.mark.gpu
 def test_cpu_and_cuda_agree():
     model, split = subject(Net())

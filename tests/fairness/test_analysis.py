@@ -42,7 +42,7 @@ def split_of(name: str, role: Role, schema: Schema, sex: np.ndarray = SEX) -> Sp
 def context_of(positive: str | None = "1", sensitive: tuple[str, ...] = ("sex", "race"), **fairness: Any) -> Any:
     schema = Schema((), ("0", "1", "2"), "y", positive, sensitive)
     spec = AuditSpec(fairness=FairnessSpec(replicates=500, **fairness))
-    blind = SimpleNamespace(preprocessing=SimpleNamespace(columns=()))
+    blind = SimpleNamespace(preprocessing=SimpleNamespace(columns=(), modality="table"), lacks={})
     subject = SimpleNamespace(split=lambda name: split_of(name, name, schema), schema=schema, model=blind)
     return SimpleNamespace(subject=subject, spec=spec)
 

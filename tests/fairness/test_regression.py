@@ -14,12 +14,12 @@ from auditkit.fairness.groups.gaps import worst
 from auditkit.fairness.outcomes.comparisons import groupings
 from auditkit.fairness.outcomes.distances import Histogram, cuts_of, distances, farthest
 from auditkit.fairness.outcomes.measures import MEASURES, estimates, top_share
-from auditkit.fairness.outcomes.moments import Moments
 from auditkit.fairness.outcomes.regression import DISTANCES, regression_findings
 from auditkit.fairness.outcomes.regression_view import regression_sections
 from auditkit.fairness.settings import Settings
 from auditkit.gates import judge
 from auditkit.spec import Gate
+from auditkit.statistics.error_moments import Moments
 
 QUICK = Settings(replicates=400)
 

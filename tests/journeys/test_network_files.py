@@ -124,7 +124,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(
 
 
 @pytest.mark.parametrize(
-    ("model", "seen"), [("net.safetensors", True), ("net.pt2", True), ("scripted.ts", False), ("net.onnx", False)]
+    ("model", "seen"), [("net.safetensors", True), ("net.pt2", True), ("scripted.ts", False), ("net.onnx", True)]
 )
 def test_every_discipline_runs_or_says_why_not(folder: Path, tmp_path: Path, model: str, seen: bool) -> None:
     weights = {"architecture": "nets:Net", "arguments": {"width": 8}, "near": folder} if seen else {}

@@ -183,8 +183,8 @@ def test_a_row_without_an_answer_stays_without_one():
 def test_what_is_no_black_box_is_refused(frame):
     with pytest.raises(InputError, match="no single set of classes_"):
         black_box(LogisticRegression(), features=["age"])
-    with pytest.raises(InputError, match="no single set of classes_"):
-        black_box(LinearRegression().fit([[1.0]], [1.0]), features=["age"])
+    with pytest.raises(InputError, match="predicts numbers, so it is no classification"):
+        black_box(LinearRegression().fit([[1.0]], [1.0]), features=["age"], task="classification")
     with pytest.raises(InputError, match="outputs='probabilities'"):
         black_box(len, classes=["no", "yes"], features=["age"])
     with pytest.raises(InputError, match="give it to load_model"):

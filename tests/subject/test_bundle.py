@@ -227,7 +227,7 @@ PATH = ("architecture", "path")
         (lambda record: record.update(clases=["a"]), "unknown key 'clases'; did you mean 'classes'"),
         (lambda record: record["preprocessing"].update(nmeric=[]), "preprocessing.table.nmeric: unknown key"),
         (lambda record: record.pop("classes"), "classes: field required"),
-        (put("classes", value=["only"]), "classes: tuple should have at least 2"),
+        (put("classes", value=["only"]), "classes: value error, a classifier has at least 2"),
         (put("classes", value=["no", "yes", "perhaps"]), "outputs of shape .* for 3 classes"),
         (put("positive", value="yse"), "positive class 'yse' is not a class; did you mean 'yes'"),
         (put("format", value=99), "format 99 is not known"),

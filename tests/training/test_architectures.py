@@ -34,6 +34,15 @@ def test_embeddings_are_called_once_each_in_column_order():
     assert seen == [(0, CODES[:, 0].tolist()), (1, CODES[:, 1].tolist())]
 
 
+@pytest.mark.parametrize(("norm", "kind"), [("batch", nn.BatchNorm1d), ("layer", nn.LayerNorm), ("none", nn.Identity)])
+def test_an_mlp_takes_each_kind_of_normalisation_in_the_same_place(norm, kind):
+    network = MLP(3, [4, 4], classes=2, hidden=[8, 6], norm=norm).eval()
+    assert [type(block[1]) for block in network.blocks] == [kind, kind]
+    assert network(NUMBERS, CODES).shape == (5, 2)
+    with pytest.raises(ValueError, match="norm must be one of batch, layer, none"):
+        MLP(3, [4, 4], classes=2, norm="group")
+
+
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 20), (2, 3, 5), (1, 1, 1)])
 def test_a_cnn_takes_pictures_of_any_size(shape):
     network = CNN(shape, classes=4, widths=[4, 6, 8]).eval()

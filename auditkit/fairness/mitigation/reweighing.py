@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from auditkit.errors import InputError
 from auditkit.fairness.counting.counts import Floats, GroupCodes, joined
+from auditkit.statistics.reweighing import independence_weights
 
 
 def reweighing(groups: GroupCodes, truth: npt.ArrayLike) -> Floats:
@@ -32,6 +33,5 @@ def reweighing(groups: GroupCodes, truth: npt.ArrayLike) -> Floats:
             f"group {joined(groups.groups[at])!r} has no rows with a {'positive' if which else 'negative'} label, so "
             "no weights make label and group independent; leave the group out or join it with another"
         )
-    expected = cells.sum(axis=1, keepdims=True) * cells.sum(axis=0, keepdims=True) / cells.sum()
-    weights: Floats = (expected / cells)[groups.codes, label.astype(np.int64)]
+    weights: Floats = independence_weights(cells)[groups.codes, label.astype(np.int64)]
     return weights

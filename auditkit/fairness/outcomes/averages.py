@@ -1,7 +1,7 @@
 """Averages by group, such as macro F1: metric rows with intervals, and the largest difference between two groups.
 
 An average is told by its value and its standard error. The largest difference has bounds that hold for all pairs of
-groups at once (`auditkit.fairness.outcomes.comparisons`).
+groups at once (`auditkit.statistics.estimates`).
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ r2                         1 - Σ w·(p - y)² / Σ w·(y - ȳ)², ȳ the group'
 
 Intervals: Student's t for means; for errors, which are positive and lean to the right, on the logarithmic scale; for
 RMSE and R² the delta method on the logarithm of the mean squared error and of 1 - R² (whose variance takes fourth
-moments of the rows, no normal errors are assumed). All from moments that add up (`auditkit.fairness.outcomes.moments`).
+moments of the rows, no normal errors are assumed). All from moments that add up (`auditkit.statistics.error_moments`).
 Where the largest 1 % of a group's errors carry more than half of its squared error, that variance is itself hardly
 known, and a caveat says so.
 
 Gaps are the largest difference, or the smallest ratio, between any two groups, with bounds for all pairs at once
-(`auditkit.fairness.outcomes.comparisons`); the distributions of predictions are compared as a whole by
+(`auditkit.statistics.estimates`); the distributions of predictions are compared as a whole by
 `auditkit.fairness.outcomes.distances`. Sources: Agarwal, Dudík and Wu (2019), ICML; Särndal, Swensson and Wretman
 (1992), Model Assisted Survey Sampling, 5.6, for weights.
 """
@@ -36,9 +36,9 @@ from auditkit.fairness.groups.gaps import worst
 from auditkit.fairness.outcomes.comparisons import Grouping, groupings, widest
 from auditkit.fairness.outcomes.distances import Farthest, Histogram, farthest
 from auditkit.fairness.outcomes.measures import MEASURES, Measure, dominated, estimates, group_rows, reasons
-from auditkit.fairness.outcomes.moments import Floats, Integers, Moments
 from auditkit.fairness.outcomes.numbers import finite_numbers
 from auditkit.fairness.settings import Settings
+from auditkit.statistics.error_moments import Floats, Integers, Moments
 
 SHARES = (0.05, 0.25, 0.5, 0.75, 0.95)
 

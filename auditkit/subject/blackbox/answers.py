@@ -6,6 +6,7 @@
 | margins | `decision_function`; [n, C], or [n] towards the second class | as they are, with a caveat: no odds |
 | logits | [n, C], or [n] of the second class | as they are |
 | decisions | `predict`; [n] class names | log p of a certain answer |
+| numbers | `predict`; [n] or [n, 1], what a regression predicts | [n, 1], as they are |
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat
 from auditkit.subject.data import label_text
 
-Outputs = Literal["probabilities", "margins", "logits", "decisions"]
+Outputs = Literal["probabilities", "margins", "logits", "decisions", "numbers"]
 ASKED: dict[Outputs, str] = {
     "probabilities": "predict_proba",
     "margins": "decision_function",
     "logits": "decision_function",
     "decisions": "predict",
+    "numbers": "predict",
 }
 SURE = float(np.finfo(np.float64).eps)
 """probabilities below this count as this much, as in scikit-learn's log loss"""
@@ -57,6 +59,10 @@ def as_logits(answers: Any, rows: int, outputs: Outputs, classes: Sequence[str],
         values = np.asarray(answers.detach().cpu() if isinstance(answers, Tensor) else answers, dtype=np.float64)
     except (TypeError, ValueError):
         raise InputError(f"{name} was to give {outputs}, but its answers are no numbers") from None
+    if outputs == "numbers":
+        if values.shape not in ((rows,), (rows, 1)):
+            raise InputError(f"{name} gave answers of shape {values.shape} to {rows} rows; one number each is audited")
+        return values.reshape(rows, 1).copy()  # a data frame's own column may not be written to
     if values.shape in ((rows,), (rows, 1)) and len(classes) == 2:
         second = values.reshape(rows)
         values = np.stack([1 - second if outputs == "probabilities" else np.zeros(rows), second], axis=1)

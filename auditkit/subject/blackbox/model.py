@@ -25,7 +25,7 @@ from auditkit.errors import InputError, nearest
 from auditkit.subject.blackbox.answers import ASKED, Outputs, as_logits, lacking, reading_caveats
 from auditkit.subject.blackbox.identity import callable_digest, estimator_digest
 from auditkit.subject.blackbox.raw_table import RawTable, numbers_only, read_table_kinds
-from auditkit.subject.data import Schema, Split, label_text
+from auditkit.subject.data import OUTPUT, Schema, Split, Task, label_text
 from auditkit.subject.model import Model
 from auditkit.subject.preprocessing import ImagePreprocessing
 
@@ -170,8 +170,9 @@ def black_box(
     categories: Sequence[str] = (),
     preprocessing: ImagePreprocessing | None = None,
     splits: Sequence[Split] = (),
+    task: Task | None = None,
 ) -> BlackBoxModel:
-    """A model around a fitted scikit-learn classifier or a callable that answers to rows.
+    """A model around a fitted scikit-learn classifier or regressor, or a callable that answers to rows.
 
     classes: of an estimator they are its `classes_`, and those given must be the same in the same order.
     features: the columns to hand over, in this order; of an estimator fitted on a data frame they are its own.
@@ -179,7 +180,8 @@ def black_box(
     callable must be told. takes: a data frame with named columns, or a plain array; by default what the estimator
     was fitted on, and a data frame for a callable. categories: text columns to hand over as pandas categories, for an
     estimator that was fitted on such. preprocessing: for a callable on images. splits: the data that will
-    be audited, so that text columns are known; without them all columns are taken for numbers.
+    be audited, so that text columns are known; without them all columns are taken for numbers. task: whether a callable
+    predicts a class or, as a "regression", one number for each row; an estimator knows it itself.
 
     Raises InputError for an estimator that is not fitted or no classifier, and for names that are not its own.
 
@@ -192,7 +194,22 @@ def black_box(
     if isinstance(source, type) or not (is_estimator(source) or callable(source)):
         raise InputError(f"a black box is a fitted scikit-learn classifier or a callable, not {source!r}")
     ask, reading = source, outputs
-    if is_estimator(source):
+    numbers = _is_regressor(source) if is_estimator(source) else (task == "regression" or outputs == "numbers")
+    if numbers != (task == "regression") and task is not None:
+        raise InputError(f"{_title(source)} predicts {'numbers' if numbers else 'classes'}, so it is no {task}")
+    if outputs == "numbers" and not numbers:
+        raise InputError(f"{_title(source)} predicts classes, so it gives no numbers; leave outputs out")
+    if numbers:
+        names, reading = tuple(map(str, classes or (OUTPUT,))), outputs or "numbers"
+        if reading != "numbers":
+            raise InputError(f"{_title(source)}: a regression gives numbers, not {reading}; leave outputs out")
+    if numbers and is_estimator(source):
+        ask = source.predict
+        features, takes = _own_features(source, features, takes)
+        identity, left_out = estimator_digest(source)
+    elif numbers:
+        identity, left_out = callable_digest(source)
+    elif is_estimator(source):
         names = _own_classes(source, classes)
         reading = outputs or _best(source)
         ask = getattr(source, ASKED[reading], None)
@@ -207,6 +224,7 @@ def black_box(
             raise InputError("say what the callable gives: outputs='probabilities', 'logits', 'margins' or 'decisions'")
         names = tuple(map(str, classes))
         identity, left_out = callable_digest(source)
+    assert reading is not None
     if reading not in ASKED:
         raise InputError(f"outputs: there is no kind {reading!r}; {nearest(reading, ASKED)}")
     if features is None and preprocessing is None:
@@ -219,7 +237,12 @@ def black_box(
         table,
         device=torch.device("cpu"),
         architecture={"path": _title(source), "outputs": reading},
-        schema=Schema(table.features if isinstance(table, RawTable) else table.columns, names),
+        schema=Schema(
+            table.features if isinstance(table, RawTable) else table.columns,
+            names,
+            task="regression" if numbers else "classification",
+        ),
+        task="regression" if numbers else "classification",
         origin=f"{_title(source)}, in memory",
         lacks=lacking(reading),
         caveats=reading_caveats(reading, left_out),
@@ -232,6 +255,16 @@ def black_box(
 def is_estimator(source: Any) -> bool:
     """Whether something behaves as a scikit-learn estimator that predicts."""
     return not isinstance(source, (type, nn.Module)) and hasattr(source, "predict") and hasattr(source, "fit")
+
+
+def _is_regressor(estimator: Any) -> bool:
+    """Whether a scikit-learn estimator predicts numbers."""
+    from sklearn.base import is_regressor
+
+    try:
+        return bool(is_regressor(estimator))
+    except AttributeError:  # no estimator of scikit-learn, though it behaves as one
+        return False
 
 
 def _own_classes(estimator: Any, given: Sequence[str] | None) -> tuple[str, ...]:

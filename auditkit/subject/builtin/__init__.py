@@ -7,7 +7,16 @@ from importlib import import_module
 from auditkit.errors import InputError, nearest
 from auditkit.subject.data import Schema, Split
 
-BUILTIN = ("adult", "digits")
+BUILTIN = (
+    "adult",
+    "digits",
+    "unusual_digits",
+    "unusual_census",
+    "generated_digits",
+    "cartpole",
+    "reviews",
+    "vibration",
+)
 """Each is made by the function of its name in the module of its name."""
 
 

@@ -1,7 +1,8 @@
 """Networks from files of other formats: checkpoints, TorchScript, `torch.export` programs and ONNX.
 
 Such a file holds weights, or weights and a program, but neither preprocessing nor class names: those the caller adds.
-Nothing is opened in a way that could run code from the file. Importing this package does not import torch.
+Nothing is opened in a way that could run code from the file, unless the caller says to trust it. Importing this
+package does not import torch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from auditkit.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".ts", ".torchscript", ".pt2", ".onnx")
+    from auditkit.evidence.metrics import Caveat
+
+SUFFIXES = (
+    ".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle", ".joblib", ".ts", ".torchscript", ".pt2", ".onnx"
+)  # fmt: skip
 
 
 def is_network_file(path: str | Path) -> bool:
@@ -46,6 +51,10 @@ def open_network(
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     kind = kind_of(path)
+    if path.suffix.lower() == ".joblib":
+        from auditkit.subject.formats.trusted import REFUSED
+
+        raise InputError(REFUSED.format(path=path))
     if kind == "onnx":
         from auditkit.subject.formats.onnx import load_onnx
 
@@ -67,6 +76,32 @@ def open_network(
             "architecture: in audit.yaml, or load_model(..., architecture=...)"
         )
     return load_checkpoint(path, architecture, arguments or {}, near)
+
+
+def open_trusted(
+    path: str | Path,
+    architecture: str | None = None,
+    arguments: dict[str, Any] | None = None,
+    near: Path | None = None,
+) -> tuple[Any, tuple[Caveat, ...]]:
+    """The network in a file that the caller trusts, or the classifier, and what to tell of how it was opened.
+
+    What can be opened without running code from it is opened so; anything else RUNS THE FILE'S CODE.
+    """
+    from auditkit.subject.formats.checkpoint import load_checkpoint, read_weights
+    from auditkit.subject.formats.trusted import model_in, unpickle
+
+    path = Path(path).expanduser()
+    if not path.is_file() or path.suffix.lower() == ".safetensors" or kind_of(path) != "checkpoint":
+        return open_network(path, architecture, arguments, near), ()
+    try:
+        read_weights(path)
+    except InputError:
+        found, told = unpickle(path, near)
+        if architecture is not None:
+            return load_checkpoint(path, architecture, arguments or {}, near, found), (told,)
+        return model_in(found, path), (told,)
+    return open_network(path, architecture, arguments, near), ()
 
 
 def kind_of(path: Path) -> str:

@@ -29,16 +29,22 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
 SHOWN = 3
 PICKLED = (
     "{path}: a pickled checkpoint that holds more than weights ({what}); it could run any code when it is opened, and "
-    "torch.load(..., weights_only=True) refuses it, so it was not opened; save network.state_dict(), as safetensors"
+    "torch.load(..., weights_only=True) refuses it, so it was not opened; save network.state_dict(), as safetensors, "
+    "or, where you trust the file, say so: --trust, load_model(..., trust=True)"
 )
 
 
 def load_checkpoint(
-    path: str | Path, architecture: str, arguments: Mapping[str, Any], near: Path | None = None
+    path: str | Path,
+    architecture: str,
+    arguments: Mapping[str, Any],
+    near: Path | None = None,
+    content: Any = None,
 ) -> nn.Module:
     """The network `architecture(**arguments)` with a checkpoint's weights, on the CPU and in eval mode.
 
     architecture: `package.module:Class`, imported because the caller named it. near: a folder to import from, too.
+    content: what the file holds, where the caller has opened it.
     Raises InputError for a pickle of anything but weights (which is not run), a damaged file, and weights that are
     missing, unexpected or of another shape.
 
@@ -46,7 +52,7 @@ def load_checkpoint(
     >>> load_checkpoint("net.safetensors", path, {"numeric": 2, "categories": [], "classes": 2})  # doctest: +SKIP
     """
     path = Path(path).expanduser()
-    state = read_weights(path)
+    state = read_weights(path) if content is None else _state(content, path)
     kind = import_architecture(architecture, near)
     try:
         with torch.random.fork_rng():

@@ -5,6 +5,7 @@ One class for each kind of rows; all answer `modality`, `columns`, `encode`, `ex
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -26,6 +27,7 @@ from auditkit.subject.preprocessing.table import (
     numeric_values,
 )
 from auditkit.subject.preprocessing.text import TextPreprocessing, fit_text
+from auditkit.subject.preprocessing.tokenizer import TokenizerPreprocessing, fit_tokenizer
 
 __all__ = [
     "MISSING",
@@ -38,22 +40,27 @@ __all__ = [
     "SeriesPreprocessing",
     "TablePreprocessing",
     "TextPreprocessing",
+    "TokenizerPreprocessing",
     "category_values",
     "fit_images",
     "fit_preprocessing",
     "fit_series",
     "fit_table",
     "fit_text",
+    "fit_tokenizer",
     "numeric_values",
     "parse_preprocessing",
 ]
 
-AnyPreprocessing = TablePreprocessing | ImagePreprocessing | TextPreprocessing | SeriesPreprocessing
+AnyPreprocessing = (
+    TablePreprocessing | ImagePreprocessing | TextPreprocessing | TokenizerPreprocessing | SeriesPreprocessing
+)
 Preprocessing = Annotated[AnyPreprocessing, Field(discriminator="kind")]
 KINDS: dict[str, type[BaseModel]] = {
     "table": TablePreprocessing,
     "image": ImagePreprocessing,
     "text": TextPreprocessing,
+    "tokenizer": TokenizerPreprocessing,
     "series": SeriesPreprocessing,
 }
 
@@ -71,8 +78,11 @@ def parse_preprocessing(content: dict[str, Any], where: str) -> AnyPreprocessing
     return found
 
 
-def fit_preprocessing(split: Split, schema: Schema, options: dict[str, Any] | None = None) -> AnyPreprocessing:
+def fit_preprocessing(
+    split: Split, schema: Schema, options: dict[str, Any] | None = None, near: Path | None = None
+) -> AnyPreprocessing:
     """Preprocessing of the training rows. options: `kind`, and what `fit_table` and its like take beyond the split.
+    near: the folder that a tokenizer's path is relative to.
 
     Without a kind, an array is read as images, one column of sentences as text, and anything else as a table.
     """
@@ -83,7 +93,10 @@ def fit_preprocessing(split: Split, schema: Schema, options: dict[str, Any] | No
     if kind == "table":
         makers: Any = (fit_table, schema.features)
     else:
-        makers = ({"image": fit_images, "text": fit_text, "series": fit_series}[kind], schema.features[0])
+        fits = {"image": fit_images, "text": fit_text, "tokenizer": fit_tokenizer, "series": fit_series}
+        makers = (fits[kind], schema.features[0])
+    if near is not None and "tokenizer" in options:
+        options["tokenizer"] = near / Path(options["tokenizer"]).expanduser()
     try:
         found: AnyPreprocessing = makers[0](split, makers[1], **options)
     except TypeError as problem:
