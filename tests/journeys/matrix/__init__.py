@@ -21,6 +21,7 @@ PARTS = {
     ],
     "Kinds of networks": [
         Case("MLP, table", families.of_applicants("mlp:MLP", hidden=[16])),
+        Case("MLP, a number", families.of_rents),
         Case("Transformer, table", families.of_applicants("transformer:Transformer", width=16, heads=2, layers=1)),
         Case("CNN, images", families.trained("digits", epochs=3)),
         Case("LSTM, text", families.trained("reviews", epochs=2, embedding=16, width=16)),

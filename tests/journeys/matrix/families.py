@@ -77,6 +77,39 @@ def of_applicants(architecture: str, **arguments: Any) -> Callable[[Path], dict[
     return make
 
 
+def of_rents(folder: Path) -> dict[str, Any]:
+    """A network that predicts a number, on made-up flats."""
+    from auditkit.subject.bundle import save_bundle
+    from auditkit.training.command import recipe_data
+    from auditkit.training.recipe import Recipe
+    from auditkit.training.train import train
+
+    rng = np.random.default_rng(0)
+    for name, n in ROWS.items():
+        size, side = rng.uniform(20, 120, n), rng.choice(["north", "south"], n)
+        rent = 8 * size + 60 * (side == "south") + rng.normal(0, 40, n)
+        pq.write_table(pa.table({"size": size, "side": side, "rent": rent}), folder / f"{name}.parquet")
+    content = {
+        "data": {name: f"{name}.parquet" for name in ROWS},
+        "columns": {"label": "rent", "task": "regression", "sensitive": ["side"], "features": ["size", "side"]},
+    }
+    recipe = Recipe.model_validate(
+        {
+            "name": "rents",
+            **content,
+            "data": {name: f"{name}.parquet" for name in ("train", "validation")},
+            "loss": "mse",
+            "arguments": {"hidden": [16]},
+            "epochs": 10,
+            "learning_rate": 0.01,
+            "threads": 1,
+        }
+    )
+    splits, schema = recipe_data(recipe, folder)
+    save_bundle(train(recipe, splits, schema, device="cpu"), folder / "model")
+    return {**content, "model": "model"}
+
+
 def variant(how: str, **settings: Any) -> Callable[[Path], dict[str, Any]]:
     """A variant of the small network of applicants."""
 
