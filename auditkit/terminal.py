@@ -12,6 +12,8 @@ from auditkit.theme import interval, number, verdict_label
 HEADLINES = (
     ("performance/accuracy", "accuracy"),
     ("performance/auc", "AUC"),
+    ("performance/r2", "R²"),
+    ("performance/mae", "mean absolute error"),
 )
 
 
