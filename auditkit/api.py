@@ -16,8 +16,10 @@ from auditkit.spec import AuditSpec, parse
 from auditkit.subject.blackbox.stored import stored_subject
 from auditkit.subject.bundle import save_bundle
 from auditkit.subject.data import ROLES, Role, Schema, Task
-from auditkit.subject.load import check, introduced, load_data, load_model, named_classes
+from auditkit.subject.described import check, named_classes
+from auditkit.subject.load import introduced, load_model
 from auditkit.subject.model import Model
+from auditkit.subject.rows import load_data
 from auditkit.subject.subject import Subject
 
 __all__ = ["audit", "load_data", "load_model", "save_bundle"]

@@ -106,7 +106,7 @@ def run(
     from auditkit.report import FORMATS, write_reports
     from auditkit.run import run_audit
     from auditkit.spec import load_spec
-    from auditkit.subject.load import load_subject
+    from auditkit.subject.described import load_subject
     from auditkit.terminal import show_audit
 
     spec = load_spec(audit)

@@ -12,7 +12,7 @@ from auditkit.engine.progress import Progress
 from auditkit.report import FORMATS, write_reports
 from auditkit.run import run_audit
 from auditkit.spec import load_spec
-from auditkit.subject.load import load_subject
+from auditkit.subject.described import load_subject
 from auditkit.terminal import show_audit
 from auditkit.training.command import train_command
 

@@ -104,15 +104,15 @@ def _told(found: Guess) -> list[str]:
 
 def _try_audit(content: str, base: Path, trust: bool) -> None:
     """Everything that an audit checks before it starts."""
-    from auditkit.subject.load import load_subject
+    from auditkit.subject.described import load_subject
 
     load_subject(parse(yaml.safe_load(content), AuditSpec, "audit.yaml"), base.resolve(), trust)
 
 
 def _try_recipe(content: str, base: Path) -> None:
     """Everything that a training checks before it starts, and that the rows left for the audit can be judged."""
-    from auditkit.subject.load import load_data
     from auditkit.subject.preprocessing import fit_preprocessing
+    from auditkit.subject.rows import load_data
     from auditkit.subject.shares import deal_out
     from auditkit.training.command import recipe_data
     from auditkit.training.recipe import Recipe

@@ -18,8 +18,8 @@ from auditkit.spec import EnergySpec
 from auditkit.subject.builtin import builtin
 from auditkit.subject.bundle import save_bundle
 from auditkit.subject.data import Schema, Split
-from auditkit.subject.load import load_data
 from auditkit.subject.model import Model
+from auditkit.subject.rows import load_data
 from auditkit.subject.shares import deal_out
 from auditkit.training.checkpoints import checkpoint_path, remove_checkpoint
 from auditkit.training.recipe import Recipe, load_recipe

@@ -11,7 +11,7 @@ from auditkit.engine.progress import Progress
 from auditkit.errors import InputError, nearest
 from auditkit.spec import AuditSpec, load_spec
 from auditkit.subject.bundle import read_record, save_bundle
-from auditkit.subject.load import load_subject
+from auditkit.subject.described import load_subject
 from auditkit.subject.model import Model
 from auditkit.subject.subject import Subject
 from auditkit.variants.compare import compare_variants

@@ -13,7 +13,7 @@ from tests.journeys.loans import AUDIT, applicants, auditkit
 def loans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a trained bundle, four tables and audit.yaml."""
     from auditkit.subject.bundle import save_bundle
-    from auditkit.subject.load import load_data
+    from auditkit.subject.rows import load_data
     from auditkit.training.recipe import Recipe
     from auditkit.training.train import train
 

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from auditkit.cli import main
 from auditkit.evidence.audit import open_audit
 from auditkit.spec import AuditSpec, load_spec, parse
-from auditkit.subject.load import load_subject
+from auditkit.subject.described import load_subject
 from auditkit.training.command import recipe_data
 from auditkit.training.recipe import load_recipe
 from tests.journeys.loans import applicants

@@ -12,7 +12,8 @@ from auditkit.engine.analysis import Needs
 from auditkit.engine.probe import observe
 from auditkit.errors import InputError
 from auditkit.report import write_reports
-from auditkit.subject.load import load_data, load_model
+from auditkit.subject.load import load_model
+from auditkit.subject.rows import load_data
 from tests.journeys.loans import applicants
 
 MEANING = {"label": "repaid", "positive": "yes", "sensitive": ["sex"]}

@@ -114,7 +114,7 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 
 def test_reading_data_imports_neither_torch_nor_shapiq():
     code = (
-        "import sys, auditkit.subject.load, auditkit.subject.subject, auditkit.subject.preprocessing as p;"
+        "import sys, auditkit.subject.described, auditkit.subject.subject, auditkit.subject.preprocessing as p;"
         "from auditkit.subject.builtin import builtin; builtin('adult');"
         "print([name for name in ('torch', 'shapiq', 'lightning') if name in sys.modules])"
     )

@@ -16,8 +16,8 @@ from auditkit.engine.space import InputSpace
 from auditkit.errors import InputError
 from auditkit.evidence.audit import open_audit
 from auditkit.spec import AuditSpec
+from auditkit.subject.described import load_subject
 from auditkit.subject.formats.huggingface import fitted_to, is_folder
-from auditkit.subject.load import load_subject
 from auditkit.subject.preprocessing import (
     ImagePreprocessing,
     TokenizerPreprocessing,

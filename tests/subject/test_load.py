@@ -12,9 +12,11 @@ from auditkit.errors import InputError
 from auditkit.spec import AuditSpec
 from auditkit.subject.bundle import save_bundle
 from auditkit.subject.data import Schema
-from auditkit.subject.load import load_data, load_model, load_subject
+from auditkit.subject.described import load_subject
+from auditkit.subject.load import load_model
 from auditkit.subject.model import Model
 from auditkit.subject.preprocessing import Numeric, TablePreprocessing
+from auditkit.subject.rows import load_data
 from auditkit.training.architectures.mlp import MLP
 
 ROWS = {

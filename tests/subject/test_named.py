@@ -8,7 +8,7 @@ import pytest
 from auditkit.errors import InputError
 from auditkit.spec import AuditSpec, parse
 from auditkit.subject.blackbox.named import import_model, is_import_path
-from auditkit.subject.load import load_subject
+from auditkit.subject.described import load_subject
 
 CODE = """
 import numpy as np

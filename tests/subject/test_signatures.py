@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import auditkit as ak
 from auditkit.errors import InputError
 from auditkit.spec import load_spec
-from auditkit.subject.load import load_subject
+from auditkit.subject.described import load_subject
 from auditkit.subject.preprocessing import Categorical, Numeric, TablePreprocessing, TextPreprocessing
 from auditkit.subject.probabilities import as_logits
 

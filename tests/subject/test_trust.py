@@ -21,7 +21,7 @@ import auditkit as ak
 from auditkit.cli import app
 from auditkit.errors import InputError
 from auditkit.spec import AuditSpec
-from auditkit.subject.load import load_subject
+from auditkit.subject.described import load_subject
 from auditkit.subject.probabilities import what_is_given
 
 CLASSES = ["no", "yes"]

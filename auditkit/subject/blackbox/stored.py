@@ -39,8 +39,9 @@ from auditkit.subject.blackbox.stored_table import (
     with_scale,
 )
 from auditkit.subject.data import Role, Schema, Split, label_text
-from auditkit.subject.load import check, load_data
+from auditkit.subject.described import check
 from auditkit.subject.model import Model
+from auditkit.subject.rows import load_data
 from auditkit.subject.subject import Subject
 
 NO_MODEL = "there is no model, only what one answered to these rows, so it cannot be asked about others or looked into"

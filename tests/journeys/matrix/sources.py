@@ -31,7 +31,7 @@ def data(folder: Path) -> dict[str, Any]:
 @cache
 def network() -> Any:
     """A trained model of applicants."""
-    from auditkit.subject.load import load_data
+    from auditkit.subject.rows import load_data
     from auditkit.training.recipe import Recipe
     from auditkit.training.train import train
 
@@ -247,7 +247,7 @@ def _with_answers(folder: Path) -> dict[str, Any]:
     """The tables with what the network says of each row beside it."""
     from auditkit.engine.analysis import Needs
     from auditkit.engine.probe import observe
-    from auditkit.subject.load import load_data
+    from auditkit.subject.rows import load_data
 
     content, model = data(folder), network()
     for name in SIZES:
