@@ -143,25 +143,45 @@ def pairwise_differences(successes: npt.ArrayLike, n: npt.ArrayLike, critical: f
     return Pairs(i, j, difference, np.maximum(lower, -1.0), np.minimum(upper, 1.0))
 
 
-def pairwise_ratios(successes: npt.ArrayLike, n: npt.ArrayLike, critical: float, corrected: bool = False) -> Pairs:
-    """The smaller over the larger rate for every pair of groups, with bounds at `critical` standard errors.
+def pairwise_signed_ratios(
+    successes: npt.ArrayLike, n: npt.ArrayLike, critical: float, corrected: bool = False
+) -> Pairs:
+    """First over second rate for every pair of groups, with bounds at `critical` standard errors.
 
-    successes, n: counts [groups], at least two. The ratio lies in [0, 1]; bounds of a pair of which either could be
-    the larger reach up to 1. A pair of two zero rates has no ratio: its estimate is NaN, its bounds [0, 1].
+    successes, n: counts [groups], at least two. Over a rate of 0 the estimate is infinite, or NaN where both are 0; the
+    upper bound is infinite where the second rate may be 0.
 
-    >>> pairs = pairwise_ratios([48, 56], [80, 70], 1.96)
+    >>> pairs = pairwise_signed_ratios([56, 48], [70, 80], 1.96)
     >>> [edge.round(4).item() for edge in (pairs.estimate[0], pairs.lower[0], pairs.upper[0])]
-    [0.75, 0.6013, 0.9274]
+    [1.3333, 1.0783, 1.663]
     """
     rate, low, high = _limits(successes, n, critical, corrected)
     i, j = np.triu_indices(len(rate), 1)
     lower, upper = _ratio_limits((rate[i], low[i], high[i]), (rate[j], low[j], high[j]))
     with np.errstate(divide="ignore", invalid="ignore"):
-        estimate = np.minimum(rate[i], rate[j]) / np.maximum(rate[i], rate[j])
-        inverse_lower, inverse_upper = np.where(lower > 0, 1 / lower, np.inf), 1 / upper
-    lowest = np.minimum(lower, inverse_upper)
-    highest = np.where(upper < 1, upper, np.where(lower > 1, inverse_lower, 1.0))
-    return Pairs(i, j, estimate, np.clip(lowest, 0, 1), np.clip(highest, 0, 1))
+        return Pairs(i, j, rate[i] / rate[j], lower, upper)
+
+
+def pairwise_ratios(successes: npt.ArrayLike, n: npt.ArrayLike, critical: float, corrected: bool = False) -> Pairs:
+    """The smaller over the larger rate for every pair of groups, with bounds at `critical` standard errors.
+
+    successes, n: counts [groups], at least two. The ratio lies in [0, 1]; bounds of a pair of which either could be
+    the larger reach up to 1. That folds the bounds of `pairwise_signed_ratios` over 1, so that a ratio near 1 is
+    covered more often than they promise. A pair of two zero rates has no ratio: its estimate is NaN, its bounds [0, 1].
+
+    >>> pairs = pairwise_ratios([48, 56], [80, 70], 1.96)
+    >>> [edge.round(4).item() for edge in (pairs.estimate[0], pairs.lower[0], pairs.upper[0])]
+    [0.75, 0.6013, 0.9274]
+    """
+    signed = pairwise_signed_ratios(successes, n, critical, corrected)
+    rate = np.asarray(successes, dtype=np.float64) / np.asarray(n, dtype=np.float64)
+    first, second = rate[signed.first], rate[signed.second]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        estimate = np.minimum(first, second) / np.maximum(first, second)
+        inverse_lower, inverse_upper = np.where(signed.lower > 0, 1 / signed.lower, np.inf), 1 / signed.upper
+    lowest = np.minimum(signed.lower, inverse_upper)
+    highest = np.where(signed.upper < 1, signed.upper, np.where(signed.lower > 1, inverse_lower, 1.0))
+    return Pairs(signed.first, signed.second, estimate, np.clip(lowest, 0, 1), np.clip(highest, 0, 1))
 
 
 def _ratio_limits(first: tuple[Floats, ...], second: tuple[Floats, ...]) -> tuple[Floats, Floats]:

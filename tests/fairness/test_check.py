@@ -202,6 +202,14 @@ def test_metrics_become_a_data_frame() -> None:
     assert frame.query("metric == 'four_fifths'")["value"].tolist() == [0.5]
 
 
+def test_a_ratio_over_a_rate_of_zero_is_no_number() -> None:
+    sex, chosen = np.repeat(["f", "m"], 50), np.repeat([1, 0], 50)
+    check = check_fairness([0, 1] * 50, chosen, sensitive_features={"sex": sex}, positive=1)
+    (pair,) = [p for p in check.tables["pairs"].to_pylist() if p["metric"] == "selection_rate"]
+    assert (pair["difference"], pair["ratio"], pair["ratio_upper"]) == (1, None, None)
+    assert pair["ratio_lower"] > 10
+
+
 def test_findings_carry_the_tables() -> None:
     check = given()
     findings = check.findings()
@@ -214,5 +222,6 @@ def test_findings_carry_the_tables() -> None:
     (pair,) = [p for p in findings.tables["pairs"].to_pylist() if p["metric"] == "selection_rate"]
     assert (pair["first"], pair["second"], pair["difference"]) == ("f", "m", -0.5)
     assert pair["lower"] < -0.5 < pair["upper"] < 0
+    assert pair["ratio_lower"] < pair["ratio"] == 0.5 < pair["ratio_upper"] < 1
     rates = findings.tables["rates"].to_pylist()
     assert all(r["value"] is None or r["value"] == pytest.approx(r["numerator"] / r["n"]) for r in rates)

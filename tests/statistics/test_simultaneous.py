@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import studentized_range
+from scipy.stats import binom, studentized_range
 
 from auditkit.statistics.resampling import multinomial_replicates
 from auditkit.statistics.simultaneous import (
@@ -14,6 +14,7 @@ from auditkit.statistics.simultaneous import (
     largest_deviations,
     pairwise_differences,
     pairwise_ratios,
+    pairwise_signed_ratios,
     range_critical,
     studentised_deviations,
 )
@@ -69,6 +70,29 @@ def test_bounds_hold_the_estimate_and_stay_in_range(counts: list[tuple[int, int]
     assert ((ratio.lower >= 0) & (ratio.upper <= 1)).all()
     assert (ratio.lower[~known] == 0).all()
     assert (ratio.upper[~known] == 1).all()
+
+
+@given(groups)
+def test_a_signed_ratio_is_the_inverse_of_the_other_order(counts: list[tuple[int, int]]) -> None:
+    successes, n = (np.array(part, dtype=float) for part in zip(*counts[:2], strict=True))
+    there, back = (pairwise_signed_ratios(s, m, 2.5) for s, m in ((successes, n), (successes[::-1], n[::-1])))
+    if np.isfinite(there.upper[0]) and there.upper[0] > 0:
+        assert back.lower[0] == pytest.approx(1 / there.upper[0])
+    if (successes > 0).all():
+        assert there.lower[0] <= there.estimate[0] <= there.upper[0]
+        assert there.estimate[0] * back.estimate[0] == pytest.approx(1)
+
+
+def test_a_ratio_of_few_successes_is_covered_as_often_as_promised() -> None:
+    """Exactly, over all pairs of counts: 8 % and 5 % of 200, and 8 % of 9,900 against 5 % of 100."""
+    for (n, m), p, q in (((200, 200), 0.08, 0.05), ((9900, 100), 0.08, 0.05), ((2000, 2000), 0.3, 0.42)):
+        first, second = (np.arange(*binom.interval(1 - 1e-9, *each)).astype(int) for each in ((n, p), (m, q)))
+        held = 0.0
+        for k in first:
+            found = pairwise_signed_ratios(np.array([[k] * len(second), second]), [[n], [m]], 1.959964)
+            likely = binom.pmf(k, n, p) * binom.pmf(second, m, q)
+            held += likely[(found.lower[0] <= p / q) & (p / q <= found.upper[0])].sum()
+        assert 0.94 < held < 0.97
 
 
 @given(groups)

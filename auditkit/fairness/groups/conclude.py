@@ -23,7 +23,8 @@ from auditkit.statistics.multiplicity import benjamini_hochberg
 
 _PAIRS = pa.schema(
     [(name, pa.string()) for name in ("split", "attribute", "metric", "first", "second")]
-    + [(name, pa.float64()) for name in ("difference", "lower", "upper", "p_value", "q_value")]
+    + [(name, pa.float64()) for name in ("difference", "lower", "upper", "ratio", "ratio_lower", "ratio_upper")]
+    + [(name, pa.float64()) for name in ("p_value", "q_value")]
 )
 _NAMED = 8
 
@@ -56,9 +57,9 @@ class Conclusion:
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
-        """`counts` (group × cell), `rates` (with the numerator of each), `gaps`, `pairs` (signed differences); of the
-        split that is judged `shrunken` (rates that borrow strength), `sensitivity` (to wrong labels and groups) and
-        `four_fifths`."""
+        """`counts` (group × cell), `rates` (with the numerator of each), `gaps`, `pairs` (first group less, and over,
+        second); of the split that is judged `shrunken` (rates that borrow strength), `sensitivity` (to wrong labels and
+        groups) and `four_fifths`."""
         parts = self.inferred.values()
         counts = [table.table(split) for split, part in self.inferred.items() for table in part.counts]
         rates = to_table([row for part in parts for row in part.rates])

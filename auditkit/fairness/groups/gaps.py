@@ -26,6 +26,7 @@ from auditkit.statistics.simultaneous import (
     critical_value,
     pairwise_differences,
     pairwise_ratios,
+    pairwise_signed_ratios,
     studentised_deviations,
 )
 
@@ -138,14 +139,16 @@ class Comparison:
         return critical_value(largest, groups, self.settings.confidence), groups != [2]
 
     def pair_records(self) -> Iterator[dict[str, object]]:
-        """Signed differences between every two groups, with bounds that hold for all pairs of a rate at once."""
+        """Every two groups, first less and over second, with bounds that hold for all pairs of a rate at once."""
         for gap in GAPS.values():
             if gap.kind == "ratio" or len(gap.rates) > 1:
                 continue
             family = self.family(gap.rates[0])
             if len(family.names) < 2:
                 continue
-            pairs = family.compare("difference", *self._critical([family]))
+            critical, corrected = self._critical([family])
+            pairs = family.compare("difference", critical, corrected)
+            ratios = pairwise_signed_ratios(family.successes, family.n, critical, corrected)
             for at in range(len(pairs.estimate)):
                 yield {
                     "split": self.split,
@@ -156,8 +159,16 @@ class Comparison:
                     "difference": float(pairs.estimate[at]),
                     "lower": float(pairs.lower[at]),
                     "upper": float(pairs.upper[at]),
+                    "ratio": _finite(ratios.estimate[at]),
+                    "ratio_lower": float(ratios.lower[at]),
+                    "ratio_upper": _finite(ratios.upper[at]),
                     "p_value": two_rates(family, int(pairs.first[at]), int(pairs.second[at])),
                 }
+
+
+def _finite(value: float) -> float | None:
+    """Nothing where a ratio, or the bound of one, is over a rate that is or may be 0."""
+    return float(value) if math.isfinite(value) else None
 
 
 def nobody(counts: Counts) -> tuple[str, ...]:
