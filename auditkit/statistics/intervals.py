@@ -46,16 +46,17 @@ def score_interval(
     >>> [edge.round(4).item() for edge in score_interval(5, 56, 1.96, corrected=True)]
     [0.0333, 0.2037]
     """
-    k, total = np.broadcast_arrays(np.asarray(successes, dtype=np.float64), np.asarray(n, dtype=np.float64))
-    if not np.all((total >= 1) & (k >= 0) & (k <= total)):
+    k, total = np.asarray(successes, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    if not ((total >= 1) & (k >= 0) & (k <= total)).all():
         raise ValueError("a proportion needs counts with 0 <= successes <= n and n >= 1")
     shift = 0.5 if corrected else 0.0
-    lower = _score_limit(k - shift, total, z, -1)
-    upper = _score_limit(k + shift, total, z, +1)
-    return np.where(k == 0, 0.0, np.clip(lower, 0, 1)), np.where(k == total, 1.0, np.clip(upper, 0, 1))
+    low, below = _halves(k - shift, total, z)
+    high, above = _halves(k + shift, total, z) if corrected else (low, below)
+    lower, upper = np.maximum(low - below, 0.0), np.minimum(high + above, 1.0)
+    return np.where(k == 0, 0.0, lower), np.where(k == total, 1.0, upper)
 
 
-def _score_limit(k: Floats, n: Floats, z: float, side: int) -> Floats:
-    """The root of (k - n·p)² = z²·n·p·(1 - p) on one side."""
+def _halves(k: Floats, n: Floats, z: float) -> tuple[Floats, Floats]:
+    """The middle and half the distance of the two roots of (k - n·p)² = z²·n·p·(1 - p)."""
     spread = np.sqrt(np.maximum(0.0, k * (n - k) / n + z * z / 4))
-    return (k + z * z / 2 + side * z * spread) / (n + z * z)
+    return (k + z * z / 2) / (n + z * z), z * spread / (n + z * z)

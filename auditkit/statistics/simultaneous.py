@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditkit.statistics.intervals import Floats, score_interval
+from auditkit.statistics.resampling import quantiles
 
 Places = npt.NDArray[np.int64]
 
@@ -107,7 +108,7 @@ def critical_value(largest: npt.NDArray, groups: Sequence[int], confidence: floa
 
     largest: [replicates], from `studentised_deviations` (over families: the elementwise maximum).
     """
-    return max(float(np.quantile(largest, confidence)), range_critical(groups, confidence))
+    return max(float(quantiles(largest, [confidence])[0]), range_critical(groups, confidence))
 
 
 @dataclass(frozen=True, slots=True)

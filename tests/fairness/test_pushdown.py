@@ -155,8 +155,9 @@ def test_order_batches_and_seed_leave_verdicts_unchanged(data):
     again = check_table(pa.concat_tables(parts), **settings)
     assert list(again.metrics) == list(first.metrics)
     assert again.results == first.results
-    value = first.results[0].value
-    if value is not None and not 0.7 < value < 0.9:
+    (ratio,) = (row for row in first.metrics if row.metric == "demographic_parity_ratio")
+    edges = [edge for edge in (ratio.lower, ratio.upper) if edge is not None]
+    if all(abs(edge - 0.8) > 0.05 for edge in edges):  # 200 resamples leave an edge uncertain by about 0.01
         assert check_table(table, **settings, seed=7).verdict == first.verdict
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditkit.statistics.resampling import multinomial_replicates, percentile_interval
+from auditkit.statistics.resampling import multinomial_replicates, percentile_interval, quantiles
 
 
 @given(st.lists(st.integers(0, 400), min_size=2, max_size=12).filter(any), st.integers(2, 51))
@@ -58,3 +58,11 @@ def test_percentile_interval_is_the_quantiles() -> None:
     lower, upper = percentile_interval(values, 0.9)
     assert lower == pytest.approx(np.quantile(values, 0.05, axis=1))
     assert upper == pytest.approx(np.quantile(values, 0.95, axis=1))
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), st.lists(st.floats(0, 1), min_size=1, max_size=4))
+def test_quantiles_are_numpys_to_the_last_bit(values: list[float], shares: list[float]) -> None:
+    for kind in (np.float64, np.float32):
+        table = np.array([values, values[::-1]], dtype=kind)
+        found = quantiles(table, shares)
+        assert np.array_equal(found, [np.quantile(table, share, axis=-1) for share in shares])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -39,12 +40,21 @@ def against_rows(margin: Margin, settings: Settings, split: str = "") -> Iterato
     others = {rate.name: rest.fraction(rate) for rate in RATES.values()}
     for name, (rate, end) in EXTREMES.items():
         yield _extreme(name, rate, end, margin.counts, fractions[rate.name], settings, split)
+    parts = {name: _Part(RATES[name], margin.counts, fractions[name], others[name]) for name in RATES}
     reference = _reference(margin.counts, settings)
+
+    @cache  # a difference and a ratio of one rate are of one comparison
+    def compared(rate: str, other: str | None) -> tuple[list[str], Against]:
+        return parts[rate].compare(other, settings)
+
     for distance in DISTANCES.values():
         if distance.other == "reference" and reference is None:
             continue
-        parts = [_Part(RATES[rate], margin.counts, fractions[rate], others[rate]) for rate in distance.gap.rates]
-        yield _distance(distance, parts, reference if distance.other == "reference" else None, settings, split)
+        other = reference if distance.other == "reference" else None
+        rates = distance.gap.rates
+        yield _distance(
+            distance, [parts[rate] for rate in rates], [compared(rate, other) for rate in rates], other, settings, split
+        )
 
 
 def _others(margin: Margin) -> Margin:
@@ -167,9 +177,13 @@ class _Part:
 
 
 def _distance(
-    distance: Distance, parts: Sequence[_Part], reference: str | None, settings: Settings, split: str
+    distance: Distance,
+    parts: Sequence[_Part],
+    compared: Sequence[tuple[list[str], Against]],
+    reference: str | None,
+    settings: Settings,
+    split: str,
 ) -> MetricRow:
-    compared = [part.compare(reference, settings) for part in parts]
     counts, difference = parts[0].counts, distance.gap.kind == "difference"
     judged = [name for name in counts.names if name == reference or all(name in names for names, _ in compared)]
     n = sum(int(part.own.rows[[counts.names.index(name) for name in names]].sum())

@@ -62,6 +62,7 @@ class Comparison:
     def __init__(self, margin: Margin, settings: Settings, split: str = "") -> None:
         self.margin, self.counts, self.settings, self.split = margin, margin.counts, settings, split
         self._families: dict[str, Family] = {}
+        self._criticals: dict[tuple[str, ...], tuple[float, bool]] = {}
 
     def family(self, name: str) -> Family:
         """The judged groups' rates of that name."""
@@ -134,9 +135,12 @@ class Comparison:
 
     def _critical(self, families: Sequence[Family]) -> tuple[float, bool]:
         """The common critical value, and whether to correct for continuity: where more than one pair is compared."""
-        largest = np.max([family.largest for family in families], axis=0)
-        groups = [len(family.names) for family in families]
-        return critical_value(largest, groups, self.settings.confidence), groups != [2]
+        rates = tuple(family.rate.name for family in families)
+        if rates not in self._criticals:
+            largest = np.max([family.largest for family in families], axis=0)
+            groups = [len(family.names) for family in families]
+            self._criticals[rates] = critical_value(largest, groups, self.settings.confidence), groups != [2]
+        return self._criticals[rates]
 
     def pair_records(self) -> Iterator[dict[str, object]]:
         """Every two groups, first less and over second, with bounds that hold for all pairs of a rate at once."""

@@ -35,7 +35,7 @@ from auditkit.fairness.groups.draws import MAXIMUM_INTERSECTION
 from auditkit.fairness.groups.inference import subsets
 from auditkit.fairness.settings import Settings
 from auditkit.statistics.intervals import wilson
-from auditkit.statistics.resampling import multinomial_replicates, percentile_interval
+from auditkit.statistics.resampling import multinomial_replicates, percentile_interval, quantiles
 
 Floats = npt.NDArray[np.float64]
 BENEFITS = np.array([0.0, 1.0, 2.0])
@@ -137,7 +137,7 @@ def between_interval(held: npt.NDArray, settings: Settings, rng: np.random.Gener
         return float(generalised_entropy(np.maximum(overall + scale * (means - overall), 0.0), n))
 
     if value <= 0:
-        return 0.0, float(np.quantile(shown(0.0), 1 - tail))
+        return 0.0, float(quantiles(shown(0.0), [1 - tail])[0])
     lower = _last(lambda s: bool((shown(s) >= value).mean() <= tail), 0.0, 1.0)
     upper = _last(lambda s: bool((shown(s) <= value).mean() > tail), 0.0, FARTHEST)
     return min(true(lower), value), max(true(upper), value)
