@@ -1,4 +1,4 @@
-"""Attribution: which inputs the model's answers rest on, row by row and overall, each explanation checked.
+"""PartAttribution: which inputs the model's answers rest on, row by row and overall, each explanation checked.
 
 A seeded sample of one split is explained by every method that is valid for the model. The pass is not needed: the
 analysis runs the model itself, through the row engine, and the cost ledger says how often.
@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from auditkit.attribution.explicands import Attribution, Explicands, explicands_of, target_text
-from auditkit.attribution.methods import METHODS, Validity
+from auditkit.attribution.explicands import Explicands, PartAttribution, explicands_of, target_text
+from auditkit.attribution.methods import METHODS, Validity, example_inputs
 from auditkit.attribution.partition import window_edges, window_names
+from auditkit.attribution.settings import Settings
 from auditkit.attribution.summary import agreement_rows, check_rows, global_table, importance_rows, sensitive_rows
 from auditkit.attribution.tables import (
     baseline_table,
@@ -62,7 +63,7 @@ class AttributionAnalysis:
         split = _explained_split(context)
         if split is None:
             return _nothing(f"there is no split {spec.attribution.split!r} to explain", {}, model)
-        validity = {name: METHODS[name].valid_for(model) for name in _wanted(spec)}
+        validity = {name: METHODS[name].valid_for(model, example_inputs(model)) for name in _wanted(spec)}
         usable = [name for name, found in validity.items() if found.status != "refused"]
         if not usable:
             return _nothing("no attribution method is valid for this model", validity, model)
@@ -75,7 +76,7 @@ class AttributionAnalysis:
                 return _nothing(str(problem), validity, model)
             context.ledger.distinct(NAME, split.name, len(rows))
             found = {
-                name: METHODS[name].run(engine, explicands, spec.attribution)
+                name: METHODS[name].run(engine, explicands, Settings.of(spec.attribution, spec.seed))
                 for name in context.progress.track(usable, len(usable), "explaining", "methods")
             }
         for name in [name for name, part in found.items() if not torch.isfinite(part.values).all(dim=1).any()]:
@@ -101,8 +102,8 @@ def drawn_rows(available: int, wanted: int, seed: int) -> np.ndarray:
 
 
 def finite_only(
-    explicands: Explicands, found: Mapping[str, Attribution]
-) -> tuple[Explicands, dict[str, Attribution], int]:
+    explicands: Explicands, found: Mapping[str, PartAttribution]
+) -> tuple[Explicands, dict[str, PartAttribution], int]:
     """Drop the rows in which a score or any method's attribution is not finite; also how many they were."""
     kept = torch.isfinite(explicands.change)
     for attribution in found.values():
@@ -123,8 +124,9 @@ def _explained_split(context: Context) -> Split | None:
 
 
 def _wanted(spec: AuditSpec) -> list[str]:
-    """The methods asked for, all where none is named."""
-    names = spec.attribution.methods if spec.attribution.methods is not None else list(METHODS)
+    """The methods asked for; where none is named, those that audits use."""
+    usual = [name for name, method in METHODS.items() if method.in_audits]
+    names = usual if spec.attribution.methods is None else spec.attribution.methods
     for name in names:
         if name not in METHODS:
             raise InputError(f"attribution.methods: there is no method {name!r}; {nearest(name, METHODS)}")
@@ -137,7 +139,11 @@ def _explicands(context: Context, engine: RowEngine, split: Split, rows: np.ndar
 
 
 def _findings(
-    context: Context, split: Split, explicands: Explicands, found: dict[str, Attribution], validity: dict[str, Validity]
+    context: Context,
+    split: Split,
+    explicands: Explicands,
+    found: dict[str, PartAttribution],
+    validity: dict[str, Validity],
 ) -> Findings:
     spec, model = context.spec, context.subject.model
     confidence = spec.attribution.confidence
@@ -169,7 +175,7 @@ def _findings(
 
 
 def _explained(
-    context: Context, explicands: Explicands, found: dict[str, Attribution], split: Split, rng: np.random.Generator
+    context: Context, explicands: Explicands, found: dict[str, PartAttribution], split: Split, rng: np.random.Generator
 ) -> dict[str, pa.Table]:
     """The rows' explanations and what they say together, in the tables of the kind of rows."""
     spec, preprocessing = context.spec, context.subject.model.preprocessing
@@ -197,7 +203,7 @@ def _caveats(
     context: Context,
     engine: RowEngine,
     explicands: Explicands,
-    found: dict[str, Attribution],
+    found: dict[str, PartAttribution],
     validity: dict[str, Validity],
     strange: int,
 ) -> list[Caveat]:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from auditkit.attribution.partition import Partition, partition_of
-from auditkit.engine.rows import Plan, RowEngine, Rows
+from auditkit.engine.rows import Plan, RowEngine, Rows, Scorer
 from auditkit.engine.space import Points, SpaceError
 from auditkit.subject.data import Schema, Split
 
@@ -117,10 +117,11 @@ class Explicands:
 
 
 @dataclass(frozen=True, slots=True)
-class Attribution:
+class PartAttribution:
     """What a method found. values: float64 [n, parts]. maps: float64 [n, H, W] of images, [n, C, T] of series.
 
     evaluations: int64 [n], forward rows spent per explained row. steps and converged are for methods that iterate.
+    errors: float64 [n, parts], standard errors of values that were sampled.
     """
 
     values: Tensor
@@ -128,22 +129,24 @@ class Attribution:
     maps: Tensor | None = None
     steps: np.ndarray | None = None
     converged: np.ndarray | None = None
+    errors: Tensor | None = None
 
-    def take(self, kept: Tensor) -> Attribution:
+    def take(self, kept: Tensor) -> PartAttribution:
         """The rows that a boolean mask [n] keeps."""
         host = kept.cpu().numpy()
-        return Attribution(
+        return PartAttribution(
             self.values[kept],
             self.evaluations[host],
             None if self.maps is None else self.maps[kept],
             None if self.steps is None else self.steps[host],
             None if self.converged is None else self.converged[host],
+            None if self.errors is None else self.errors[kept],
         )
 
 
-def attribution(explicands: Explicands, values: Points, evaluations: np.ndarray) -> Attribution:
+def attribution(explicands: Explicands, values: Points, evaluations: np.ndarray) -> PartAttribution:
     """Values in attribution space, reported per part (and at full resolution for images and series)."""
-    return Attribution(explicands.partition.sums(values), evaluations, explicands.maps(values))
+    return PartAttribution(explicands.partition.sums(values), evaluations, explicands.maps(values))
 
 
 def completeness_gap(values: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
@@ -207,7 +210,7 @@ def explicands_of(engine: RowEngine, split: Split, rows: np.ndarray, reference: 
         predictions=logits.argmax(dim=1).cpu().numpy(),
         scores=(logits * given.contrast).sum(dim=1).double(),
         baseline=baseline,
-        baseline_scores=_baseline_scores(engine, baseline, given),
+        baseline_scores=baseline_scores(engine, baseline, given),
         partition=partition,
         shape=getattr(preprocessing, "shape", None) if preprocessing.modality == "image" else None,
         words=words,
@@ -225,7 +228,7 @@ def _entered(engine: RowEngine, split: Split, rows: np.ndarray, positive: int | 
     return Rows(points, contrast_of(logits, positive), held), logits
 
 
-def _baseline_scores(engine: RowEngine, baseline: Baseline, given: Rows) -> Tensor:
+def baseline_scores(engine: Scorer, baseline: Baseline, given: Rows) -> Tensor:
     """float64 [n]: the target at the baseline, from one row per class where all rows share it."""
     n, classes = given.contrast.shape
     if not given.held and all(len(part) == 1 for part in baseline.points):

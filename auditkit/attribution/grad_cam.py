@@ -16,16 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from auditkit.attribution.explicands import Attribution, Explicands, attribution
-from auditkit.engine.rows import RowEngine
-from auditkit.subject.model import Model
-from auditkit.subject.preprocessing import ImagePreprocessing
+from auditkit.attribution.explicands import Explicands, PartAttribution, attribution
+from auditkit.engine.rows import Scorer
+from auditkit.engine.space import Answering
+from auditkit.subject.model import evaluating
 
 
-def last_convolution(model: Model) -> tuple[str, tuple[int, int]] | None:
-    """The last 2-D convolution to run whose output is larger than 1 x 1, and that output's (height, width)."""
-    if not isinstance(model.preprocessing, ImagePreprocessing):
-        return None
+def last_convolution(model: Answering, inputs: tuple[Tensor, ...]) -> tuple[str, tuple[int, int]] | None:
+    """The last 2-D convolution to run whose output is larger than 1 x 1, and that output's (height, width).
+
+    inputs: one row.
+    """
     seen: list[tuple[str, tuple[int, int]]] = []
 
     def note(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
@@ -38,21 +39,21 @@ def last_convolution(model: Model) -> tuple[str, tuple[int, int]] | None:
     named = model.module.named_modules()
     hooks = [part.register_forward_hook(note(name)) for name, part in named if isinstance(part, nn.Conv2d)]
     try:
-        with model.evaluating(), torch.inference_mode():
-            model.logits((torch.zeros((1, *model.preprocessing.shape), device=model.device),))
+        with evaluating(model.module), torch.inference_mode():
+            model.logits(inputs)
     finally:
         for hook in hooks:
             hook.remove()
     return seen[-1] if seen else None
 
 
-def grad_cam(engine: RowEngine, explicands: Explicands) -> Attribution:
+def grad_cam(engine: Scorer, explicands: Explicands) -> PartAttribution:
     """Non-negative maps of every row; the cells of the partition add up their pixels."""
     from captum.attr import LayerAttribution, LayerGradCam
 
-    found = last_convolution(engine.model)
-    shape = explicands.shape
-    if found is None or shape is None:
+    given = explicands.given.points[0]
+    found, shape = last_convolution(engine.model, (given[:1],)), tuple(given.shape[1:])
+    if found is None or len(shape) != 3:
         raise ValueError("Grad-CAM needs a convolution with a spatial output; ask `METHODS` whether it is valid first")
     layer = engine.model.layer(found[0])
     maps = []

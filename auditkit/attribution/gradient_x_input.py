@@ -13,11 +13,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from auditkit.attribution.explicands import Attribution, Explicands, attribution
-from auditkit.engine.rows import Plan, RowEngine
+from auditkit.attribution.explicands import Explicands, PartAttribution, attribution
+from auditkit.engine.rows import Plan, Scorer
 
 
-def gradient_x_input(engine: RowEngine, explicands: Explicands) -> Attribution:
+def gradient_x_input(engine: Scorer, explicands: Explicands) -> PartAttribution:
     """Attributions of every row from its gradient at the row."""
     found = [gradients for _, _, gradients in engine.gradients(Plan(len(explicands), explicands.given.take))]
     slopes = [torch.cat(parts) for parts in zip(*found, strict=True)]

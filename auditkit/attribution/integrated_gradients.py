@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from auditkit.attribution.explicands import Attribution, Explicands, completeness_gap
-from auditkit.engine.rows import Plan, RowEngine, Rows
+from auditkit.attribution.explicands import Explicands, PartAttribution, completeness_gap
+from auditkit.engine.rows import Plan, Rows, Scorer
 from auditkit.engine.space import Points
 
 FIRST_STEPS = 8
 
 
 def integrated_gradients(
-    engine: RowEngine, explicands: Explicands, tolerance: float = 0.01, maximum_steps: int = 1024
-) -> Attribution:
+    engine: Scorer, explicands: Explicands, tolerance: float = 0.01, maximum_steps: int = 1024
+) -> PartAttribution:
     """Attributions of every row, each with as many steps as it takes to meet `tolerance` (relative gap)."""
     count, partition = len(explicands), explicands.partition
     device = explicands.scores.device
@@ -49,10 +49,10 @@ def integrated_gradients(
         steps *= 2
     converged = np.ones(count, dtype=bool)
     converged[pending.cpu()] = False
-    return Attribution(values, evaluations, maps, steps=taken, converged=converged)
+    return PartAttribution(values, evaluations, maps, steps=taken, converged=converged)
 
 
-def _integrate(engine: RowEngine, explicands: Explicands, chosen: Tensor, steps: int) -> Points:
+def _integrate(engine: Scorer, explicands: Explicands, chosen: Tensor, steps: int) -> Points:
     """float64 attributions of the chosen rows with a rule of `steps` nodes."""
     nodes, weights = (torch.from_numpy(part).to(chosen.device) for part in np.polynomial.legendre.leggauss(steps))
     nodes, weights = (nodes + 1) / 2, weights / 2

@@ -1,6 +1,7 @@
 """The registry of attribution methods: what each promises, what it costs, and whether a model allows it.
 
-A new method is one file with a function `(engine, explicands) -> Attribution` and one entry here.
+A new method is one file with a function `(engine, explicands, ...) -> PartAttribution` and one entry here. What is
+valid is asked before anything is explained: it takes a row of inputs and, at most, one pass forward and back.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from typing import Literal
 
 import torch
 
-from auditkit.attribution.explicands import Attribution, Explicands
+from auditkit.attribution.explicands import Explicands, PartAttribution
 from auditkit.attribution.grad_cam import grad_cam, last_convolution
 from auditkit.attribution.gradient_x_input import gradient_x_input
 from auditkit.attribution.integrated_gradients import integrated_gradients
 from auditkit.attribution.occlusion import occlusion
-from auditkit.engine.rows import RowEngine
-from auditkit.engine.space import InputSpace, SpaceError
-from auditkit.spec import AttributionSpec
-from auditkit.subject.model import Model
-from auditkit.subject.preprocessing import ImagePreprocessing
+from auditkit.attribution.settings import Settings
+from auditkit.engine.rows import Scorer
+from auditkit.engine.space import Answering, InputSpace, SpaceError
+from auditkit.subject.model import evaluating
 
+Inputs = tuple[torch.Tensor, ...]
 COARSE = 16
 """a Grad-CAM map with fewer places than this is called coarse"""
 
@@ -43,7 +44,8 @@ class Method:
     """What is known of a method before it runs.
 
     complete: its attributions promise to add up to the change in score. signed: negative values mean "against".
-    direction: what a larger value means. cost: forward and backward rows per explained row.
+    direction: what a larger value means. cost: forward and backward rows per explained row. valid_for: told the model
+    and one row of its inputs. in_audits: whether an audit uses it without being asked.
     """
 
     name: str
@@ -52,27 +54,27 @@ class Method:
     signed: bool
     direction: str
     cost: str
-    run: Callable[[RowEngine, Explicands, AttributionSpec], Attribution]
-    valid_for: Callable[[Model], Validity]
+    run: Callable[[Scorer, Explicands, Settings], PartAttribution]
+    valid_for: Callable[[Answering, Inputs], Validity]
+    in_audits: bool = True
 
 
-def _space_allows(model: Model) -> Validity:
+def space_allows(model: Answering, inputs: Inputs) -> Validity:
     """Refused where the model's inputs have no attribution space."""
     try:
-        with model.evaluating():
-            InputSpace.trace(model, example_inputs(model))
+        with evaluating(model.module):
+            InputSpace.trace(model, inputs)
     except SpaceError as problem:
         return Validity("refused", str(problem))
     return Validity()
 
 
-def _gradient_allows(model: Model) -> Validity:
+def gradient_allows(model: Answering, inputs: Inputs) -> Validity:
     """Refused where no gradient leads from the output to the inputs, degraded where some inputs get none."""
     if "gradients" in model.lacks:
         return Validity("refused", model.lacks["gradients"], expected=True)
     try:
-        with model.evaluating():
-            inputs = example_inputs(model)
+        with evaluating(model.module):
             space = InputSpace.trace(model, inputs)
             points, _ = space.enter(inputs)
             leaves = [part.detach().clone().requires_grad_(True) for part in points]
@@ -89,11 +91,13 @@ def _gradient_allows(model: Model) -> Validity:
     return Validity()
 
 
-def _cam_allows(model: Model) -> Validity:
+def cam_allows(model: Answering, inputs: Inputs) -> Validity:
     """Refused without a spatial convolution, degraded where its map is coarse."""
-    if not isinstance(model.preprocessing, ImagePreprocessing):
+    if "gradients" in model.lacks:
+        return Validity("refused", model.lacks["gradients"], expected=True)
+    if len(inputs) != 1 or inputs[0].ndim != 4:
         return Validity("refused", "Grad-CAM is for images", expected=True)
-    found = last_convolution(model)
+    found = last_convolution(model, inputs)
     if found is None:
         return Validity("refused", "the model has no 2-D convolution with a spatial output", expected=True)
     layer, (height, width) = found
@@ -102,7 +106,7 @@ def _cam_allows(model: Model) -> Validity:
     return Validity()
 
 
-def example_inputs(model: Model) -> tuple[torch.Tensor, ...]:
+def example_inputs(model: Answering) -> tuple[torch.Tensor, ...]:
     """One made-up row of inputs in the shapes and dtypes of the model's preprocessing."""
     return tuple(part.to(model.device) for part in model.preprocessing.example(1))
 
@@ -117,8 +121,8 @@ METHODS: dict[str, Method] = {
             signed=True,
             direction="positive speaks for the target, negative against it",
             cost="8 to 2 x maximum_steps forward and backward rows, until the completeness gap is in tolerance",
-            run=lambda engine, rows, spec: integrated_gradients(engine, rows, spec.tolerance, spec.maximum_steps),
-            valid_for=_gradient_allows,
+            run=lambda engine, rows, told: integrated_gradients(engine, rows, told.tolerance, told.maximum_steps),
+            valid_for=gradient_allows,
         ),
         Method(
             name="gradient_x_input",
@@ -127,8 +131,8 @@ METHODS: dict[str, Method] = {
             signed=True,
             direction="positive speaks for the target, negative against it",
             cost="1 forward and 1 backward row",
-            run=lambda engine, rows, _spec: gradient_x_input(engine, rows),
-            valid_for=_gradient_allows,
+            run=lambda engine, rows, _told: gradient_x_input(engine, rows),
+            valid_for=gradient_allows,
         ),
         Method(
             name="occlusion",
@@ -137,8 +141,8 @@ METHODS: dict[str, Method] = {
             signed=True,
             direction="positive: the target falls when the part is replaced by its baseline",
             cost="1 forward row per column, cell, word or window",
-            run=lambda engine, rows, _spec: occlusion(engine, rows),
-            valid_for=_space_allows,
+            run=lambda engine, rows, _told: occlusion(engine, rows),
+            valid_for=space_allows,
         ),
         Method(
             name="grad_cam",
@@ -147,8 +151,8 @@ METHODS: dict[str, Method] = {
             signed=False,
             direction="larger: channels active here speak for the target; evidence against it is not shown",
             cost="1 forward and 1 backward row",
-            run=lambda engine, rows, _spec: grad_cam(engine, rows),
-            valid_for=_cam_allows,
+            run=lambda engine, rows, _told: grad_cam(engine, rows),
+            valid_for=cam_allows,
         ),
     )
 }

@@ -14,11 +14,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from auditkit.attribution.explicands import Attribution, Explicands
-from auditkit.engine.rows import Plan, RowEngine, Rows
+from auditkit.attribution.explicands import Explicands, PartAttribution
+from auditkit.engine.rows import Plan, Rows, Scorer
 
 
-def occlusion(engine: RowEngine, explicands: Explicands) -> Attribution:
+def occlusion(engine: Scorer, explicands: Explicands) -> PartAttribution:
     """Attributions of every row from one forward row per part."""
     given, partition, places = explicands.given, explicands.partition, explicands.places
 
@@ -40,4 +40,4 @@ def occlusion(engine: RowEngine, explicands: Explicands) -> Attribution:
         sizes = torch.bincount(cells.flatten(), minlength=len(partition.parts))
         maps = (values / sizes)[:, cells.flatten()].reshape(len(explicands), *cells.shape)
     evaluations = torch.bincount(example, minlength=len(explicands))
-    return Attribution(values, evaluations.cpu().numpy(), maps)
+    return PartAttribution(values, evaluations.cpu().numpy(), maps)

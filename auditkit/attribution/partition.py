@@ -27,10 +27,14 @@ PARTS = 256
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """parts: their names. labels: per point tensor, int64 of its shape past the batch axis, the part of each number."""
+    """parts: their names. labels: per point tensor, int64 of its shape past the batch axis, the part of each number.
+
+    own: the part of each number of a row's inputs, one after the other, where rows are plain tensors.
+    """
 
     parts: tuple[str, ...]
     labels: tuple[Tensor, ...]
+    own: Tensor | None = None
 
     def sums(self, values: Points) -> Tensor:
         """float64 [n, parts]: values in attribution space, added up per part."""

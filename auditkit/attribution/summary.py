@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from auditkit.attribution.explicands import Attribution, Explicands, completeness_gap
+from auditkit.attribution.explicands import Explicands, PartAttribution, completeness_gap
 from auditkit.attribution.importance import agreement, importance, mean_interval, median_interval, shares
 from auditkit.evidence.metrics import MetricRow
 from auditkit.spec import AuditSpec
@@ -47,7 +47,7 @@ def groups_of(split: Split, rows: npt.NDArray) -> dict[tuple[str, str], npt.NDAr
 
 def global_table(
     explicands: Explicands,
-    found: Mapping[str, Attribution],
+    found: Mapping[str, PartAttribution],
     split: Split,
     spec: AuditSpec,
     rng: np.random.Generator,
@@ -118,7 +118,11 @@ def importance_rows(table: pa.Table, split: Split, confidence: float) -> list[Me
 
 
 def sensitive_rows(
-    explicands: Explicands, found: Mapping[str, Attribution], split: Split, confidence: float, rng: np.random.Generator
+    explicands: Explicands,
+    found: Mapping[str, PartAttribution],
+    split: Split,
+    confidence: float,
+    rng: np.random.Generator,
 ) -> list[MetricRow]:
     """How much of the attribution falls on sensitive columns that the model itself sees, per method."""
     if not split.schema.sensitive:
@@ -141,7 +145,7 @@ def sensitive_rows(
     return rows
 
 
-def check_rows(explicands: Explicands, found: Mapping[str, Attribution], split: Split) -> list[MetricRow]:
+def check_rows(explicands: Explicands, found: Mapping[str, PartAttribution], split: Split) -> list[MetricRow]:
     """The completeness gap of every method (median and 95th percentile over rows), evaluations and steps used."""
     rows = []
     for method, attribution in found.items():
@@ -160,7 +164,7 @@ def check_rows(explicands: Explicands, found: Mapping[str, Attribution], split: 
 
 
 def agreement_rows(
-    found: Mapping[str, Attribution],
+    found: Mapping[str, PartAttribution],
     split: Split,
     confidence: float,
     rng: np.random.Generator,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from auditkit.attribution.explicands import Attribution, Explicands, completeness_gap
+from auditkit.attribution.explicands import Explicands, PartAttribution, completeness_gap
 from auditkit.attribution.methods import METHODS, Validity
 from auditkit.engine.readable import pooled
 from auditkit.subject.data import Schema, Split
@@ -41,7 +41,7 @@ def method_table(validity: Mapping[str, Validity], model: Model) -> pa.Table:
     return pa.Table.from_pylist(records)
 
 
-def row_table(explicands: Explicands, found: Mapping[str, Attribution], split: Split, target: str) -> pa.Table:
+def row_table(explicands: Explicands, found: Mapping[str, PartAttribution], split: Split, target: str) -> pa.Table:
     """One line per method and row: what was predicted, what was explained, and how well it adds up."""
     schema: Schema = split.schema
     labels, predictions = _answers(explicands, split)
@@ -85,7 +85,7 @@ def _optional(values: npt.NDArray | None, n: int, kind: pa.DataType) -> pa.Array
     return pa.nulls(n, kind) if values is None else pa.array(values, kind)
 
 
-def column_explanations(explicands: Explicands, found: Mapping[str, Attribution]) -> pa.Table:
+def column_explanations(explicands: Explicands, found: Mapping[str, PartAttribution]) -> pa.Table:
     """Tables: one line per method, row and column."""
     n, columns = len(explicands), explicands.partition.parts
     parts = [
@@ -102,7 +102,7 @@ def column_explanations(explicands: Explicands, found: Mapping[str, Attribution]
     return pa.concat_tables(parts)
 
 
-def map_explanations(explicands: Explicands, found: Mapping[str, Attribution]) -> pa.Table:
+def map_explanations(explicands: Explicands, found: Mapping[str, PartAttribution]) -> pa.Table:
     """Images: one map per method and row, channels added up, row by row from the top; larger ones are pooled by sum."""
     parts = []
     for method, attribution in found.items():
@@ -123,7 +123,7 @@ def map_explanations(explicands: Explicands, found: Mapping[str, Attribution]) -
     return pa.concat_tables(parts)
 
 
-def word_explanations(explicands: Explicands, found: Mapping[str, Attribution]) -> pa.Table:
+def word_explanations(explicands: Explicands, found: Mapping[str, PartAttribution]) -> pa.Table:
     """Texts: one line per method, row and word, in the order of the text. position: its place among the model's ids."""
     row, place = explicands.places.cpu().numpy().T
     assert explicands.words is not None
@@ -144,7 +144,7 @@ def word_explanations(explicands: Explicands, found: Mapping[str, Attribution]) 
 
 
 def series_explanations(
-    preprocessing: SeriesPreprocessing, explicands: Explicands, found: Mapping[str, Attribution]
+    preprocessing: SeriesPreprocessing, explicands: Explicands, found: Mapping[str, PartAttribution]
 ) -> pa.Table:
     """Series: one line per method, row and channel, with its attributions over time, added up by blocks of steps."""
     wide = -(-preprocessing.steps // LONGEST)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import t as student
 
-from auditkit.attribution.explicands import Attribution, Explicands
+from auditkit.attribution.explicands import Explicands, PartAttribution
 from auditkit.subject.data import Split
 
 FEWEST, SUPPORT = 3, 5
@@ -38,7 +38,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def word_table(
-    explicands: Explicands, found: Mapping[str, Attribution], split: Split, confidence: float = 0.95
+    explicands: Explicands, found: Mapping[str, PartAttribution], split: Split, confidence: float = 0.95
 ) -> pa.Table:
     """The words of the explained rows that at least three rows have, as in `WORDS`."""
     row, place = explicands.places.cpu().numpy().T

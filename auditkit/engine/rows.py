@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from auditkit.engine.ledger import Ledger
-from auditkit.engine.space import InputSpace, Points
+from auditkit.engine.space import Answering, InputSpace, Points
 from auditkit.errors import AuditError
 from auditkit.subject.data import Split
 from auditkit.subject.model import Model
@@ -62,30 +62,18 @@ class Plan:
     build: Callable[[Tensor], Rows]
 
 
-class RowEngine:
-    """Scores and differentiates rows of one model in full batches. Use it inside `model.evaluating()`.
+class Scorer:
+    """Scores and differentiates rows in full batches. Use it inside `model.evaluating()`.
 
-    phase and the split's name are what the cost ledger counts under. size: rows per batch, now.
+    space: runs the model on points. size: rows per batch, now. forwards, backwards: rows sent so far. independent,
+    batch_error: what `probe` found.
     """
 
-    def __init__(self, model: Model, split: Split, ledger: Ledger, phase: str, batch_size: int | None = None) -> None:
-        self.model, self.split, self.ledger, self.phase = model, split, ledger, phase
-        self.size = batch_size or model.safe_rows(split)
-        self.space = InputSpace.trace(model, model.encode(split, np.arange(min(len(split), TRACED))))
-        self.independent = True
+    def __init__(self, model: Answering, space: InputSpace, size: int) -> None:
+        self.model, self.space, self.size = model, space, size
+        self.independent, self.batch_error = True, 0.0
+        self.forwards = self.backwards = 0
         self._recurrent = any(isinstance(part, nn.RNNBase) for part in model.module.modules())
-
-    def enter(self, split: Split, rows: np.ndarray) -> Iterator[tuple[Points, tuple[Tensor, ...], Tensor]]:
-        """Batches of (the rows' points, what of their inputs is held, their logits [n, classes])."""
-
-        def work(index: Tensor) -> tuple[Points, tuple[Tensor, ...], Tensor]:
-            inputs = self.model.encode(split, rows[index.cpu().numpy()])
-            points, logits = self.space.enter(inputs)
-            return points, self.space.keep(inputs), logits
-
-        for index, batch in self.batches(len(rows), work):
-            self.ledger.forward(self.phase, split.name, len(index))
-            yield batch
 
     def scores(self, plan: Plan) -> Tensor:
         """float64 [count] on the model's device: the score of each planned row."""
@@ -138,10 +126,9 @@ class RowEngine:
         return scores.detach().double(), gradients
 
     def count(self, rows: int, backward: bool = False) -> None:
-        """Enter rows sent forward (and backward) into the cost ledger."""
-        self.ledger.forward(self.phase, self.split.name, rows)
-        if backward:
-            self.ledger.backward(self.phase, self.split.name, rows)
+        """Enter rows sent forward (and backward) into the cost."""
+        self.forwards += rows
+        self.backwards += rows * backward
 
     def probe(self, rows: Rows) -> bool:
         """Whether rows are independent, found on the first few given; if not, one row is sent at a time from now on.
@@ -156,7 +143,8 @@ class RowEngine:
         self.count(3 * count, backward=True)
         scale = alone.abs().amax(dim=0) + 1e-6
         apart = torch.maximum((together - alone).abs(), (backwards - alone).abs()) / scale
-        self.independent = not bool((apart > COUPLED).any())
+        self.batch_error = float(apart.max())
+        self.independent = self.batch_error <= COUPLED
         if not self.independent:
             self.size = 1
         return self.independent
@@ -184,6 +172,39 @@ class RowEngine:
                 continue
             yield index, done[0]
             start += len(index)
+
+
+class RowEngine(Scorer):
+    """The scorer of an audit: rows come from its splits, and what they cost goes to its ledger.
+
+    phase and the split's name are what the cost ledger counts under.
+    """
+
+    model: Model
+
+    def __init__(self, model: Model, split: Split, ledger: Ledger, phase: str, batch_size: int | None = None) -> None:
+        size = batch_size or model.safe_rows(split)
+        super().__init__(model, InputSpace.trace(model, model.encode(split, np.arange(min(len(split), TRACED)))), size)
+        self.split, self.ledger, self.phase = split, ledger, phase
+
+    def enter(self, split: Split, rows: np.ndarray) -> Iterator[tuple[Points, tuple[Tensor, ...], Tensor]]:
+        """Batches of (the rows' points, what of their inputs is held, their logits [n, classes])."""
+
+        def work(index: Tensor) -> tuple[Points, tuple[Tensor, ...], Tensor]:
+            inputs = self.model.encode(split, rows[index.cpu().numpy()])
+            points, logits = self.space.enter(inputs)
+            return points, self.space.keep(inputs), logits
+
+        for index, batch in self.batches(len(rows), work):
+            self.ledger.forward(self.phase, split.name, len(index))
+            yield batch
+
+    def count(self, rows: int, backward: bool = False) -> None:
+        """Enter rows sent forward (and backward) into the cost ledger."""
+        super().count(rows, backward)
+        self.ledger.forward(self.phase, self.split.name, rows)
+        if backward:
+            self.ledger.backward(self.phase, self.split.name, rows)
 
 
 def _fits(work: Callable[[Tensor], T], index: Tensor) -> tuple[T] | None:

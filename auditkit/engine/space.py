@@ -21,14 +21,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-
-from auditkit.subject.model import Model
 
 Points = tuple[Tensor, ...]
 """float tensors [n, ...], one per place where rows enter the network"""
@@ -37,6 +35,19 @@ Position = tuple[int, int]
 Flips = npt.NDArray[np.bool_]
 CONFIRMING = 16
 """probe rows changed at random; a wrong owner passes them with a chance of about one in 65,000"""
+
+
+class Answering(Protocol):
+    """What is asked of a model: an audit's `Model`, or any module on tensors (`auditkit.engine.plain.PlainModel`)."""
+
+    module: nn.Module
+    device: torch.device
+    preprocessing: Any
+    lacks: dict[str, str]
+
+    def logits(self, inputs: tuple[Tensor, ...]) -> Tensor: ...
+
+    def layer(self, name: str) -> nn.Module: ...
 
 
 class SpaceError(ValueError):
@@ -64,14 +75,14 @@ class InputSpace:
     neither is known by its embeddings alone.
     """
 
-    model: Model
+    model: Answering
     floats: tuple[int, ...]
     held: tuple[int, ...]
     tails: tuple[tuple[torch.dtype, tuple[int, ...]], ...]
     slots: tuple[Slot, ...]
 
     @classmethod
-    def trace(cls, model: Model, inputs: tuple[Tensor, ...]) -> InputSpace:
+    def trace(cls, model: Answering, inputs: tuple[Tensor, ...]) -> InputSpace:
         """Find the space from a few rows of inputs (each [n, ...], n >= 1). Call it inside `model.evaluating()`.
 
         Raises SpaceError where an integer input reaches the output other than through an `nn.Embedding`.
@@ -141,7 +152,7 @@ Calls = dict[tuple[str, int], tuple[Tensor, Tensor]]
 
 
 @contextmanager
-def _embedding_hooks(model: Model, hook: Hook) -> Iterator[None]:
+def _embedding_hooks(model: Answering, hook: Hook) -> Iterator[None]:
     """Call `hook` on each embedding's output during a forward pass; the hooks are gone afterwards."""
     calls: dict[str, int] = {}
 
@@ -211,7 +222,7 @@ def _two_codes(codes: Sequence[Tensor], pad: int | None) -> tuple[int, int]:
     return known[0], known[1]
 
 
-def _slots(model: Model, probe: _Probe) -> tuple[Slot, ...]:
+def _slots(model: Answering, probe: _Probe) -> tuple[Slot, ...]:
     """The embedding calls that integer positions own, once it is sure that nothing else depends on these."""
     before: Calls = {}
     found: dict[tuple[str, int], Slot] = {}
@@ -246,7 +257,7 @@ def _slots(model: Model, probe: _Probe) -> tuple[Slot, ...]:
     return tuple(found.values())
 
 
-def _answered(model: Model, inputs: tuple[Tensor, ...], hook: Hook) -> Tensor:
+def _answered(model: Answering, inputs: tuple[Tensor, ...], hook: Hook) -> Tensor:
     """The logits of made-up inputs. Raises SpaceError for a model that takes only certain ids."""
     try:
         with torch.inference_mode(), _embedding_hooks(model, hook):

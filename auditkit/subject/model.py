@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -143,23 +143,9 @@ class Model:
         layer = self.layer(self.penultimate) if self.penultimate else None
         return layer if isinstance(layer, nn.Linear) else None
 
-    @contextmanager
-    def evaluating(self) -> Iterator[nn.Module]:
+    def evaluating(self) -> AbstractContextManager[nn.Module]:
         """Eval mode with frozen parameters; mode, gradient flags, hooks and random state are restored after."""
-        modes = {module: module.training for module in self.module.modules()}
-        flags = {parameter: parameter.requires_grad for parameter in self.module.parameters()}
-        random = torch.random.get_rng_state()
-        try:
-            self.module.eval()
-            for parameter in flags:
-                parameter.requires_grad_(False)
-            yield self.module
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
-            for parameter, flag in flags.items():
-                parameter.requires_grad_(flag)
-            torch.random.set_rng_state(random)
+        return evaluating(self.module)
 
     def logits(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """float32 [n, classes] for inputs on the model's device; keeps the graph where gradients are on.
@@ -269,6 +255,25 @@ class Model:
             budget = int(0.5 * torch.cuda.mem_get_info(self.device)[0])
         rows = max(1, min(4096 if self.device.type == "cpu" else 65536, budget // max(volume, 1)))
         return 2 ** int(np.log2(rows))
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[nn.Module]:
+    """Eval mode with frozen parameters; mode, gradient flags and random state are restored after."""
+    modes = {part: part.training for part in module.modules()}
+    flags = {parameter: parameter.requires_grad for parameter in module.parameters()}
+    random = torch.random.get_rng_state()
+    try:
+        module.eval()
+        for parameter in flags:
+            parameter.requires_grad_(False)
+        yield module
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+        for parameter, flag in flags.items():
+            parameter.requires_grad_(flag)
+        torch.random.set_rng_state(random)
 
 
 def pick_device(wanted: str) -> torch.device:

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from auditkit.attribution.explicands import Attribution, Explicands, completeness_gap, explicands_of
+from auditkit.attribution.explicands import Explicands, PartAttribution, completeness_gap, explicands_of
 from auditkit.attribution.grad_cam import last_convolution
 from auditkit.attribution.integrated_gradients import integrated_gradients
-from auditkit.attribution.methods import METHODS
+from auditkit.attribution.methods import METHODS, example_inputs
+from auditkit.attribution.settings import Settings
 from auditkit.engine.ledger import Ledger
 from auditkit.engine.rows import RowEngine
-from auditkit.spec import AttributionSpec
 from auditkit.subject.data import Schema, Split
 from auditkit.subject.model import Model
 from auditkit.subject.preprocessing import Categorical, ImagePreprocessing, Numeric, TablePreprocessing
@@ -49,7 +49,7 @@ def run(name: str, model: Model, split: Split, reference: Split | None = None, s
     with model.evaluating():
         engine = RowEngine(model, split, ledger, "attribution", size)
         explicands = explicands_of(engine, split, np.arange(len(split)), reference, 0)
-        return METHODS[name].run(engine, explicands, AttributionSpec(**settings)), explicands, ledger
+        return METHODS[name].run(engine, explicands, Settings(**settings)), explicands, ledger
 
 
 def of_function(name: str, f, point, **settings) -> np.ndarray:
@@ -317,7 +317,7 @@ def test_the_model_is_left_as_it_was_found(kind, name):
     flags = [parameter.requires_grad for parameter in module.parameters()]
     torch.manual_seed(3)
     state = torch.random.get_rng_state()
-    assert METHODS[name].valid_for(model).status in ("valid", "degraded")
+    assert METHODS[name].valid_for(model, example_inputs(model)).status in ("valid", "degraded")
     found, _, _ = run(name, model, split, reference)
     assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
     assert [parameter.requires_grad for parameter in module.parameters()] == flags
@@ -404,18 +404,18 @@ def test_validity_refuses_with_a_reason():
     categorical = (Categorical(name="c0", vocabulary=("a", "b")),)
     model = Model(Lookup(), ("no", "yes"), TablePreprocessing(categorical=categorical), device=CPU)
     for name in ("integrated_gradients", "gradient_x_input", "occlusion"):
-        found = METHODS[name].valid_for(model)
+        found = METHODS[name].valid_for(model, example_inputs(model))
         assert found.status == "refused"
         assert "nn.Embedding" in found.reason
     cut = numeric_model(Function(lambda x: x.detach().sum(dim=1)), 2)
-    assert METHODS["integrated_gradients"].valid_for(cut).status == "refused"
-    assert METHODS["occlusion"].valid_for(cut).status == "valid"
-    assert METHODS["grad_cam"].valid_for(cut).status == "refused"
+    assert METHODS["integrated_gradients"].valid_for(cut, example_inputs(cut)).status == "refused"
+    assert METHODS["occlusion"].valid_for(cut, example_inputs(cut)).status == "valid"
+    assert METHODS["grad_cam"].valid_for(cut, example_inputs(cut)).status == "refused"
     pictures, _, _ = picture_subject()
-    assert METHODS["grad_cam"].valid_for(pictures).status == "valid"
-    assert last_convolution(pictures) == ("body.2", (6, 6))
+    assert METHODS["grad_cam"].valid_for(pictures, example_inputs(pictures)).status == "valid"
+    assert last_convolution(pictures, example_inputs(pictures)) == ("body.2", (6, 6))
     coarse, _, _ = picture_subject(side=3)
-    assert METHODS["grad_cam"].valid_for(coarse).status == "degraded"
+    assert METHODS["grad_cam"].valid_for(coarse, example_inputs(coarse)).status == "degraded"
 
 
 def test_every_method_states_what_it_is():
@@ -426,7 +426,7 @@ def test_every_method_states_what_it_is():
 
 
 def test_attribution_can_be_thinned():
-    found = Attribution(torch.eye(3).double(), np.arange(3), steps=np.arange(3), converged=np.ones(3, bool))
+    found = PartAttribution(torch.eye(3).double(), np.arange(3), steps=np.arange(3), converged=np.ones(3, bool))
     kept = found.take(torch.tensor([True, False, True]))
     assert kept.values.tolist() == [[1, 0, 0], [0, 0, 1]]
     assert kept.evaluations.tolist() == [0, 2]

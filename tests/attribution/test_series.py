@@ -16,12 +16,13 @@ from auditkit.attribution.figures import explanation
 from auditkit.attribution.importance import importance
 from auditkit.attribution.methods import METHODS
 from auditkit.attribution.partition import window_edges, window_names
+from auditkit.attribution.settings import Settings
 from auditkit.attribution.view import sections
 from auditkit.engine.analysis import Context
 from auditkit.engine.ledger import Ledger
 from auditkit.engine.progress import Progress
 from auditkit.engine.rows import RowEngine
-from auditkit.spec import AttributionSpec, AuditSpec
+from auditkit.spec import AuditSpec
 from auditkit.subject.data import Schema, Split
 from auditkit.subject.model import Model
 from auditkit.subject.preprocessing import SeriesPreprocessing, fit_series
@@ -85,7 +86,7 @@ def run(name: str, module: nn.Module, split: Split, reference: Split, **settings
     with model.evaluating():
         engine = RowEngine(model, split, Ledger(), "attribution")
         explicands = explicands_of(engine, split, np.arange(len(split)), reference, 0)
-        return METHODS[name].run(engine, explicands, AttributionSpec(**settings)), explicands, model
+        return METHODS[name].run(engine, explicands, Settings(**settings)), explicands, model
 
 
 @pytest.mark.parametrize("name", METHODS_OF_SERIES)

@@ -17,13 +17,14 @@ from auditkit.attribution.explicands import completeness_gap, explicands_of
 from auditkit.attribution.figures import explanation
 from auditkit.attribution.importance import agreement
 from auditkit.attribution.methods import METHODS
+from auditkit.attribution.settings import Settings
 from auditkit.attribution.view import sections
 from auditkit.attribution.word_figures import ordered, width
 from auditkit.engine.analysis import Context
 from auditkit.engine.ledger import Ledger
 from auditkit.engine.progress import Progress
 from auditkit.engine.rows import RowEngine
-from auditkit.spec import AttributionSpec, AuditSpec
+from auditkit.spec import AuditSpec
 from auditkit.subject.data import Schema, Split
 from auditkit.subject.model import Model
 from auditkit.subject.preprocessing import TextPreprocessing, fit_text
@@ -116,7 +117,7 @@ def run(name: str, model: Model, split: Split, **settings):
     with model.evaluating():
         engine = RowEngine(model, split, Ledger(), "attribution")
         explicands = explicands_of(engine, split, np.arange(len(split)), None, 0)
-        return METHODS[name].run(engine, explicands, AttributionSpec(**settings)), explicands
+        return METHODS[name].run(engine, explicands, Settings(**settings)), explicands
 
 
 NETWORKS = {

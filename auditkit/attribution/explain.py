@@ -1,0 +1,294 @@
+"""Explain any module or callable on tensors; each attribution carries what is needed to believe it, or not to.
+
+    from auditkit.attribution import explain
+
+    found = explain(network, x, method="integrated_gradients", target="predicted")
+    found.values            # shaped as x
+    found.completeness_gap  # how far the values are from adding up to f(x) - f(baseline), row by row
+
+Numbers are explained where they are, ids (of words, of categories) where their embeddings are, summed over each
+vector. The model is left as it was found. Rows are taken in chunks, so that what is needed beyond inputs and outputs
+does not grow with their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from auditkit.attribution import baselines
+from auditkit.attribution.explicands import Baseline, Explicands, baseline_scores, completeness_gap
+from auditkit.attribution.methods import METHODS, Validity
+from auditkit.attribution.partition import Partition
+from auditkit.attribution.settings import Settings
+from auditkit.attribution.targets import Target, contrast_for
+from auditkit.engine.plain import PlainModel
+from auditkit.engine.rows import PROBE_ROWS, Rows, Scorer
+from auditkit.engine.space import InputSpace, Points, SpaceError
+from auditkit.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+CHUNK = 2**22
+"""numbers of the attribution space that are worked on at once"""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """What a method found, with its own proof.
+
+    values: shaped as the inputs, a tensor or one for each input; with groups, each number has its group's value.
+    by_part: float64 [n, parts], one value for each number of a row, or each group. standard_error: as by_part, of
+    methods that sample. scores, baseline_scores: float64 [n], the target at the row and at the baseline.
+    completeness_gap, relative_gap: float64 [n], what is missing to `scores - baseline_scores`; NaN for methods that
+    promise no completeness. evaluations: int64 [n], rows sent through the model for each. batch_error: the largest
+    relative difference between a row's answer in company and alone. steps, converged: of methods that iterate.
+    """
+
+    values: Tensor | tuple[Tensor, ...]
+    by_part: Tensor
+    standard_error: Tensor | None
+    scores: Tensor
+    baseline_scores: Tensor
+    completeness_gap: Tensor
+    relative_gap: Tensor
+    evaluations: np.ndarray
+    method: str
+    target: str
+    baseline: str
+    baseline_digest: str
+    dtype: str
+    forwards: int
+    backwards: int
+    batch_error: float
+    steps: np.ndarray | None = None
+    converged: np.ndarray | None = None
+    validity: Validity = Validity()  # noqa: RUF009
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def figure(self, row: int = 0, names: Sequence[str] | None = None, inputs: Tensor | None = None) -> go.Figure:
+        """The attribution of one row. names: of its parts. inputs: the rows, to be shown beside pictures."""
+        from auditkit.attribution.plain_figures import explained
+
+        return explained(self, row, names, inputs)
+
+
+def explain(
+    model: nn.Module | Callable[..., Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    *,
+    target: Target = "predicted",
+    method: str = "integrated_gradients",
+    baseline: baselines.Given = None,
+    reference: Tensor | Sequence[Tensor] | None = None,
+    groups: Tensor | Sequence[Tensor] | None = None,
+    batch_size: int | None = None,
+    **settings: Any,
+) -> Attribution:
+    """Attribute a model's score to its inputs.
+
+    model: a module, or a callable from tensors to outputs [n] or [n, outputs] (methods without gradients only, unless
+    its answer has a graph). inputs: one tensor [n, ...] or several; integers must be looked up in `nn.Embedding`
+    modules. target: see `targets.Target`. method: one of `methods()`. baseline, reference: see `baselines`. groups:
+    integer tensors, shaped as one row of the inputs, that say which numbers are attributed to together. settings:
+    tolerance, maximum_steps, samples, noise, layer, window, seed (see `settings.Settings`).
+
+    Raises InputError where the method is refused for this model, saying why.
+
+    >>> linear = nn.Linear(2, 1).requires_grad_(False)
+    >>> _ = linear.weight.copy_(torch.tensor([[2.0, -1.0]]))
+    >>> explain(linear, torch.tensor([[3.0, 1.0]])).values.tolist()
+    [[6.0, -1.0]]
+    """
+    if method not in METHODS:
+        raise InputError(f"method: there is no {method!r}; {nearest(method, METHODS)}")
+    given = _tensors(inputs, "inputs")
+    if not len(given[0]):
+        raise InputError("inputs: there are no rows to explain")
+    chosen = _settings(settings)
+    known = PlainModel.of(model, given)
+    validity = METHODS[method].valid_for(known, tuple(part[:1] for part in given))
+    if validity.status == "refused":
+        raise InputError(f"{METHODS[method].title} is refused for this model: {validity.reason}")
+    with known.evaluating():
+        try:
+            space = InputSpace.trace(known, given)
+        except SpaceError as problem:
+            raise InputError(f"the inputs cannot be attributed to: {problem}") from None
+        engine = Scorer(known, space, batch_size or known.safe_rows(given))
+        usual = None if reference is None else _tensors(reference, "reference")
+        points, told = baselines.points_of(known, space, baseline, given, usual, chosen.seed)
+        partition = _parts(space, given, groups)
+        found, text = _in_chunks(engine, given, target, Baseline(points, told, 0), partition, METHODS[method], chosen)
+    values = torch.cat([part.values for part, _ in found])
+    scores, at_baseline = (torch.cat([getattr(rows, name) for _, rows in found]) for name in _SCORES)
+    gap, relative = completeness_gap(values, scores - at_baseline)
+    if not METHODS[method].complete:
+        gap, relative = torch.full_like(gap, torch.nan), torch.full_like(gap, torch.nan)
+    errors = [part.errors for part, _ in found if part.errors is not None]
+    return Attribution(
+        values=_shaped(values, given, partition),
+        by_part=values,
+        standard_error=torch.cat(errors) if errors else None,
+        scores=scores,
+        baseline_scores=at_baseline,
+        completeness_gap=gap,
+        relative_gap=relative,
+        evaluations=np.concatenate([part.evaluations for part, _ in found]),
+        method=method,
+        target=text,
+        baseline=told,
+        baseline_digest=baselines.digest(points),
+        dtype=str(points[0].dtype).removeprefix("torch."),
+        forwards=engine.forwards,
+        backwards=engine.backwards,
+        batch_error=engine.batch_error,
+        steps=_joined([part.steps for part, _ in found]),
+        converged=_joined([part.converged for part, _ in found]),
+        validity=validity,
+    )
+
+
+_SCORES = ("scores", "baseline_scores")
+
+
+def methods() -> list[str]:
+    """The names of all methods; `METHODS` says what each promises."""
+    return list(METHODS)
+
+
+def preflight(model: nn.Module | Callable[..., Tensor], inputs: Tensor | Sequence[Tensor]) -> dict[str, Validity]:
+    """For every method, whether it may be used on this model, and why not (or not fully), before anything is made.
+
+    inputs: a row or more of what the model takes.
+    """
+    given = _tensors(inputs, "inputs")
+    known = PlainModel.of(model, given)
+    row = tuple(part[:1] for part in given)
+    return {name: method.valid_for(known, row) for name, method in METHODS.items()}
+
+
+def _in_chunks(
+    engine: Scorer,
+    given: tuple[Tensor, ...],
+    target: Target,
+    baseline: Baseline,
+    partition: Partition,
+    method: Any,
+    settings: Settings,
+) -> tuple[list[tuple[Any, Explicands]], str]:
+    """The method's findings, chunk by chunk of rows."""
+    n, text = len(given[0]), ""
+    wide = sum(part[0].numel() for part in baseline.points)
+    step = max(PROBE_ROWS, CHUNK // max(wide, 1))
+    found = []
+    for start in range(0, n, step):
+        index = torch.arange(start, min(start + step, n), device=given[0].device)
+        points, outputs = _entered(engine, tuple(part[index] for part in given))
+        whole = target[index.cpu()] if isinstance(target, (Tensor, np.ndarray)) and len(target) == n else target
+        contrast, text = contrast_for(whole, outputs)
+        rows = Rows(points, contrast)
+        if not start and "gradients" not in engine.model.lacks:
+            engine.probe(rows)
+        own = Baseline(baseline.take(index), baseline.description, 0)
+        scores = (outputs * contrast).sum(dim=1).double()
+        explicands = Explicands(
+            rows=index.cpu().numpy(),
+            given=rows,
+            predictions=outputs.argmax(dim=1).cpu().numpy(),
+            scores=scores,
+            baseline=own,
+            baseline_scores=baseline_scores(engine, own, rows),
+            partition=partition,
+        )
+        found.append((method.run(engine, explicands, settings), explicands))
+    return found, text
+
+
+def _entered(engine: Scorer, inputs: tuple[Tensor, ...]) -> tuple[Points, Tensor]:
+    """The points of all rows, and their outputs."""
+
+    def work(index: Tensor) -> tuple[Points, Tensor]:
+        return engine.space.enter(tuple(part[index] for part in inputs))
+
+    batches = []
+    for index, batch in engine.batches(len(inputs[0]), work):
+        engine.count(len(index))
+        batches.append(batch)
+    points = tuple(torch.cat(parts) for parts in zip(*(points for points, _ in batches), strict=True))
+    if not points:
+        raise InputError("the model takes no input that could be attributed to")
+    return points, torch.cat([outputs for _, outputs in batches])
+
+
+def _parts(space: InputSpace, inputs: tuple[Tensor, ...], groups: Tensor | Sequence[Tensor] | None) -> Partition:
+    """Every number and id of a row a part of its own, or the groups."""
+    sizes = [part[0].numel() for part in inputs]
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    own = torch.arange(int(first[-1]))
+    if groups is not None:
+        masks = _tensors(groups, "groups")
+        if [part.numel() for part in masks] != sizes:
+            raise InputError(
+                "groups: give an integer tensor shaped as one row for each input "
+                f"({', '.join(str(list(part.shape[1:])) for part in inputs)})"
+            )
+        own = torch.unique(torch.cat([part.flatten().long() for part in masks]), return_inverse=True)[1].cpu()
+    labels = []
+    for place, part in enumerate(_examples(space)):
+        owners = torch.tensor([int(first[at]) + index for at, index in space.owner(place)])
+        width = part.numel() // max(len(owners), 1)
+        labels.append(own[owners].repeat_interleave(width).reshape(part.shape).to(inputs[0].device))
+    return Partition(tuple(str(place) for place in range(int(own.max()) + 1)), tuple(labels), own)
+
+
+def _examples(space: InputSpace) -> Points:
+    """One row of points, without its batch axis, for their shapes."""
+    example = tuple(torch.zeros((1, *tail), dtype=kind, device=space.model.device) for kind, tail in space.tails)
+    return tuple(part[0] for part in space.enter(example)[0])
+
+
+def _shaped(values: Tensor, inputs: tuple[Tensor, ...], partition: Partition) -> Tensor | tuple[Tensor, ...]:
+    """Values by part as tensors shaped as the inputs, in their number type where that is one of numbers."""
+    assert partition.own is not None
+    each = values[:, partition.own.to(values.device)]
+    parts, start = [], 0
+    for part in inputs:
+        size = part[0].numel()
+        kind = part.dtype if part.is_floating_point() else torch.float32
+        parts.append(each[:, start : start + size].reshape(part.shape).to(kind))
+        start += size
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def _tensors(given: Tensor | Sequence[Tensor], what: str) -> tuple[Tensor, ...]:
+    parts = (given,) if isinstance(given, Tensor) else tuple(given)
+    if not parts or not all(isinstance(part, Tensor) for part in parts):
+        raise InputError(f"{what}: give a tensor [n, ...], or several")
+    for part in parts:
+        if part.is_floating_point() and not bool(torch.isfinite(part).all()):
+            raise InputError(
+                f"{what}: there are values that are missing or infinite; nothing can be attributed to them"
+            )
+    return parts
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    known = Settings.__dataclass_fields__
+    for name in given:
+        if name not in known:
+            raise InputError(f"explain: there is no setting {name!r}; {nearest(name, known)}")
+    return Settings(**given)
+
+
+def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
+    kept = [part for part in parts if part is not None]
+    return np.concatenate(kept) if kept else None

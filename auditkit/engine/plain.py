@@ -1,0 +1,104 @@
+"""Any module or callable on tensors, asked as an audit's model is asked: without rows, columns or class names.
+
+    model = PlainModel.of(network, (x,))
+    with model.evaluating():
+        space = InputSpace.trace(model, (x,))
+
+The number type of inputs and weights is kept, so that a network in float64 is explained in float64. A callable that is
+no module has no layers and, unless told otherwise, is asked for answers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from auditkit.errors import InputError, nearest
+from auditkit.subject.model import evaluating
+
+BUDGET = 256 * 2**20
+"""bytes of activations that one batch may take on the CPU"""
+
+
+class _Called(nn.Module):
+    """A callable as a module."""
+
+    def __init__(self, answer: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.answer(*inputs)
+
+
+@dataclass
+class PlainModel:
+    """A module behind logits [n, outputs]. lacks: what it cannot show (gradients, layers), and why."""
+
+    module: nn.Module
+    device: torch.device
+    lacks: dict[str, str] = field(default_factory=dict)
+    preprocessing: Any = field(default_factory=lambda: SimpleNamespace(held=(), modality="tensor"))
+
+    @classmethod
+    def of(cls, model: nn.Module | Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> PlainModel:
+        """The model on the device of the inputs. Raises InputError where it lies on another."""
+        if not isinstance(model, nn.Module):
+            return cls(_Called(model), inputs[0].device, {"layers": "a callable has no layers"})
+        places = {parameter.device for parameter in model.parameters()} | {part.device for part in inputs}
+        if len(places) > 1:
+            told = ", ".join(sorted(map(str, places)))
+            raise InputError(f"model and inputs lie on different devices ({told}); move them to one")
+        return cls(model, inputs[0].device)
+
+    def evaluating(self) -> AbstractContextManager[nn.Module]:
+        """Eval mode with frozen parameters; all is restored after."""
+        return evaluating(self.module)
+
+    def layer(self, name: str) -> nn.Module:
+        """A module by its dotted name. Raises InputError with the nearest name."""
+        modules = dict(self.module.named_modules())
+        if name not in modules:
+            raise InputError(f"the model has no layer {name!r}; {nearest(name, filter(None, modules))}")
+        return modules[name]
+
+    def logits(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """[n, outputs]. Raises InputError for anything but one number or one vector a row."""
+        found: Any = self.module(*inputs)
+        if not isinstance(found, Tensor):
+            raise InputError(
+                f"the model gives {type(found).__name__}, and no tensor; wrap it in a function that returns the outputs"
+            )
+        output = found[:, None] if found.ndim == 1 else found
+        if output.ndim != 2 or len(output) != len(inputs[0]):
+            raise InputError(
+                f"the model gives outputs of shape {tuple(found.shape)} for {len(inputs[0])} rows; one number or one "
+                "vector a row can be explained: wrap the model in a function that chooses"
+            )
+        return output
+
+    def safe_rows(self, inputs: tuple[Tensor, ...]) -> int:
+        """How many rows one pass can take, by the activations of one row."""
+        volume = sum(part[:1].numel() * part.element_size() for part in inputs)
+
+        def measure(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            nonlocal volume
+            if isinstance(output, Tensor):
+                volume += output.numel() * output.element_size()
+
+        leaves = [part for part in self.module.modules() if not any(part.children())]
+        hooks = [part.register_forward_hook(measure) for part in leaves]
+        try:
+            with torch.no_grad():
+                self.logits(tuple(part[:1] for part in inputs))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        budget = BUDGET if self.device.type == "cpu" else int(0.5 * torch.cuda.mem_get_info(self.device)[0])
+        return max(1, min(4096 if self.device.type == "cpu" else 65536, budget // max(volume, 1)))
