@@ -6,7 +6,7 @@ from auditkit.attribution import explain, methods, preflight
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from auditkit.attribution.explain import Attribution, explain, methods, preflight
+    from auditkit.attribution.explanation import Attribution, explain, methods, preflight
 
 __all__ = ["Attribution", "explain", "methods", "preflight"]
 
@@ -17,4 +17,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     from importlib import import_module
 
-    return getattr(import_module("auditkit.attribution.explain"), name)
+    return getattr(import_module("auditkit.attribution.explanation"), name)

@@ -13,8 +13,9 @@ import pyarrow as pa
 import torch
 
 from auditkit.attribution.explicands import Explicands, PartAttribution, explicands_of, target_text
-from auditkit.attribution.methods import METHODS, Validity, example_inputs
+from auditkit.attribution.method import Validity, example_inputs
 from auditkit.attribution.partition import window_edges, window_names
+from auditkit.attribution.registry import METHODS
 from auditkit.attribution.settings import Settings
 from auditkit.attribution.summary import agreement_rows, check_rows, global_table, importance_rows, sensitive_rows
 from auditkit.attribution.tables import (

@@ -17,9 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from auditkit.attribution.explicands import Explicands, PartAttribution, attribution
+from auditkit.attribution.method import Inputs, Method, Validity
 from auditkit.engine.rows import Scorer
 from auditkit.engine.space import Answering
 from auditkit.subject.model import evaluating
+
+COARSE = 16
+"""a map with fewer places than this is called coarse"""
 
 
 def last_convolution(model: Answering, inputs: tuple[Tensor, ...]) -> tuple[str, tuple[int, int]] | None:
@@ -70,3 +74,30 @@ def grad_cam(engine: Scorer, explicands: Explicands) -> PartAttribution:
     values = torch.cat(maps)
     whole = (values / shape[0]).expand(-1, *shape)
     return attribution(explicands, (whole,), np.ones(len(explicands), dtype=np.int64))
+
+
+def cam_allows(model: Answering, inputs: Inputs) -> Validity:
+    """Refused without a spatial convolution, degraded where its map is coarse."""
+    if "gradients" in model.lacks:
+        return Validity("refused", model.lacks["gradients"], expected=True)
+    if len(inputs) != 1 or inputs[0].ndim != 4:
+        return Validity("refused", "Grad-CAM is for images", expected=True)
+    found = last_convolution(model, inputs)
+    if found is None:
+        return Validity("refused", "the model has no 2-D convolution with a spatial output", expected=True)
+    layer, (height, width) = found
+    if height * width < COARSE:
+        return Validity("degraded", f"the map of layer {layer!r} has only {height} x {width} places")
+    return Validity()
+
+
+METHOD = Method(
+    name="grad_cam",
+    title="Grad-CAM",
+    complete=False,
+    signed=False,
+    direction="larger: channels active here speak for the target; evidence against it is not shown",
+    cost="1 forward and 1 backward row",
+    run=lambda engine, rows, _told: grad_cam(engine, rows),
+    valid_for=cam_allows,
+)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from auditkit.attribution.explicands import Explicands, PartAttribution, attribution
+from auditkit.attribution.method import Method, gradient_allows
 from auditkit.engine.rows import Plan, Scorer
 
 
@@ -24,3 +25,15 @@ def gradient_x_input(engine: Scorer, explicands: Explicands) -> PartAttribution:
     pairs = zip(explicands.given.points, explicands.baseline.points, strict=True)
     values = tuple((x - b) * slope for (x, b), slope in zip(pairs, slopes, strict=True))
     return attribution(explicands, values, np.ones(len(explicands), dtype=np.int64))
+
+
+METHOD = Method(
+    name="gradient_x_input",
+    title="Gradient × Input",
+    complete=False,
+    signed=True,
+    direction="positive speaks for the target, negative against it",
+    cost="1 forward and 1 backward row",
+    run=lambda engine, rows, _told: gradient_x_input(engine, rows),
+    valid_for=gradient_allows,
+)

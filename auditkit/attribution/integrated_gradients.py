@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from auditkit.attribution.explicands import Explicands, PartAttribution, completeness_gap
+from auditkit.attribution.method import Method, gradient_allows
 from auditkit.engine.rows import Plan, Rows, Scorer
 from auditkit.engine.space import Points
 
@@ -77,3 +78,15 @@ def _blend(given: Tensor, start: Tensor, along: Tensor) -> Tensor:
     """start + along * (given - start), in the dtype of `given`."""
     along = along.reshape(-1, *[1] * (given.ndim - 1)).to(given.dtype)
     return start + along * (given - start)
+
+
+METHOD = Method(
+    name="integrated_gradients",
+    title="Integrated Gradients",
+    complete=True,
+    signed=True,
+    direction="positive speaks for the target, negative against it",
+    cost="8 to 2 x maximum_steps forward and backward rows, until the completeness gap is in tolerance",
+    run=lambda engine, rows, told: integrated_gradients(engine, rows, told.tolerance, told.maximum_steps),
+    valid_for=gradient_allows,
+)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from auditkit.attribution.explicands import Explicands, PartAttribution
+from auditkit.attribution.method import Method, space_allows
 from auditkit.engine.rows import Plan, Rows, Scorer
 
 
@@ -41,3 +42,15 @@ def occlusion(engine: Scorer, explicands: Explicands) -> PartAttribution:
         maps = (values / sizes)[:, cells.flatten()].reshape(len(explicands), *cells.shape)
     evaluations = torch.bincount(example, minlength=len(explicands))
     return PartAttribution(values, evaluations.cpu().numpy(), maps)
+
+
+METHOD = Method(
+    name="occlusion",
+    title="Occlusion",
+    complete=False,
+    signed=True,
+    direction="positive: the target falls when the part is replaced by its baseline",
+    cost="1 forward row per column, cell, word or window",
+    run=lambda engine, rows, _told: occlusion(engine, rows),
+    valid_for=space_allows,
+)

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.attribution.explicands import Explicands, PartAttribution, completeness_gap
-from auditkit.attribution.methods import METHODS, Validity
+from auditkit.attribution.method import Validity
+from auditkit.attribution.registry import METHODS
 from auditkit.engine.readable import pooled
 from auditkit.subject.data import Schema, Split
 from auditkit.subject.model import Model

@@ -14,8 +14,8 @@ from auditkit.attribution.analysis import AttributionAnalysis
 from auditkit.attribution.explicands import completeness_gap, explicands_of
 from auditkit.attribution.figures import explanation
 from auditkit.attribution.importance import importance
-from auditkit.attribution.methods import METHODS
 from auditkit.attribution.partition import window_edges, window_names
+from auditkit.attribution.registry import METHODS
 from auditkit.attribution.settings import Settings
 from auditkit.attribution.view import sections
 from auditkit.engine.analysis import Context

@@ -16,7 +16,7 @@ from auditkit.attribution.analysis import AttributionAnalysis
 from auditkit.attribution.explicands import completeness_gap, explicands_of
 from auditkit.attribution.figures import explanation
 from auditkit.attribution.importance import agreement
-from auditkit.attribution.methods import METHODS
+from auditkit.attribution.registry import METHODS
 from auditkit.attribution.settings import Settings
 from auditkit.attribution.view import sections
 from auditkit.attribution.word_figures import ordered, width

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from auditkit.attribution.explicands import Explicands, PartAttribution, completeness_gap, explicands_of
 from auditkit.attribution.grad_cam import last_convolution
 from auditkit.attribution.integrated_gradients import integrated_gradients
-from auditkit.attribution.methods import METHODS, example_inputs
+from auditkit.attribution.method import example_inputs
+from auditkit.attribution.registry import METHODS
 from auditkit.attribution.settings import Settings
 from auditkit.engine.ledger import Ledger
 from auditkit.engine.rows import RowEngine

@@ -1,7 +1,6 @@
-"""The registry of attribution methods: what each promises, what it costs, and whether a model allows it.
+"""A method of attribution: what it promises, what it costs, and whether a model allows it.
 
-A new method is one file with a function `(engine, explicands, ...) -> PartAttribution` and one entry here. What is
-valid is asked before anything is explained: it takes a row of inputs and, at most, one pass forward and back.
+What is valid is asked before anything is explained: it takes a row of inputs and, at most, one pass forward and back.
 """
 
 from __future__ import annotations
@@ -13,18 +12,12 @@ from typing import Literal
 import torch
 
 from auditkit.attribution.explicands import Explicands, PartAttribution
-from auditkit.attribution.grad_cam import grad_cam, last_convolution
-from auditkit.attribution.gradient_x_input import gradient_x_input
-from auditkit.attribution.integrated_gradients import integrated_gradients
-from auditkit.attribution.occlusion import occlusion
 from auditkit.attribution.settings import Settings
 from auditkit.engine.rows import Scorer
 from auditkit.engine.space import Answering, InputSpace, SpaceError
 from auditkit.subject.model import evaluating
 
 Inputs = tuple[torch.Tensor, ...]
-COARSE = 16
-"""a Grad-CAM map with fewer places than this is called coarse"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,68 +84,6 @@ def gradient_allows(model: Answering, inputs: Inputs) -> Validity:
     return Validity()
 
 
-def cam_allows(model: Answering, inputs: Inputs) -> Validity:
-    """Refused without a spatial convolution, degraded where its map is coarse."""
-    if "gradients" in model.lacks:
-        return Validity("refused", model.lacks["gradients"], expected=True)
-    if len(inputs) != 1 or inputs[0].ndim != 4:
-        return Validity("refused", "Grad-CAM is for images", expected=True)
-    found = last_convolution(model, inputs)
-    if found is None:
-        return Validity("refused", "the model has no 2-D convolution with a spatial output", expected=True)
-    layer, (height, width) = found
-    if height * width < COARSE:
-        return Validity("degraded", f"the map of layer {layer!r} has only {height} x {width} places")
-    return Validity()
-
-
 def example_inputs(model: Answering) -> tuple[torch.Tensor, ...]:
     """One made-up row of inputs in the shapes and dtypes of the model's preprocessing."""
     return tuple(part.to(model.device) for part in model.preprocessing.example(1))
-
-
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Method(
-            name="integrated_gradients",
-            title="Integrated Gradients",
-            complete=True,
-            signed=True,
-            direction="positive speaks for the target, negative against it",
-            cost="8 to 2 x maximum_steps forward and backward rows, until the completeness gap is in tolerance",
-            run=lambda engine, rows, told: integrated_gradients(engine, rows, told.tolerance, told.maximum_steps),
-            valid_for=gradient_allows,
-        ),
-        Method(
-            name="gradient_x_input",
-            title="Gradient × Input",
-            complete=False,
-            signed=True,
-            direction="positive speaks for the target, negative against it",
-            cost="1 forward and 1 backward row",
-            run=lambda engine, rows, _told: gradient_x_input(engine, rows),
-            valid_for=gradient_allows,
-        ),
-        Method(
-            name="occlusion",
-            title="Occlusion",
-            complete=False,
-            signed=True,
-            direction="positive: the target falls when the part is replaced by its baseline",
-            cost="1 forward row per column, cell, word or window",
-            run=lambda engine, rows, _told: occlusion(engine, rows),
-            valid_for=space_allows,
-        ),
-        Method(
-            name="grad_cam",
-            title="Grad-CAM",
-            complete=False,
-            signed=False,
-            direction="larger: channels active here speak for the target; evidence against it is not shown",
-            cost="1 forward and 1 backward row",
-            run=lambda engine, rows, _told: grad_cam(engine, rows),
-            valid_for=cam_allows,
-        ),
-    )
-}

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from auditkit.attribution import baselines
 from auditkit.attribution.explicands import Baseline, Explicands, baseline_scores, completeness_gap
-from auditkit.attribution.methods import METHODS, Validity
+from auditkit.attribution.method import Validity
 from auditkit.attribution.partition import Partition
+from auditkit.attribution.registry import METHODS
 from auditkit.attribution.settings import Settings
 from auditkit.attribution.targets import Target, contrast_for
 from auditkit.engine.plain import PlainModel
