@@ -135,11 +135,12 @@ class Scorer:
 
         Compares scores and gradients of the rows together with those of the rows reversed and of each row alone.
         """
-        count = min(len(rows), PROBE_ROWS)
-        index = torch.arange(count, device=self.model.device)
-        together = self._seen(rows.take(index))
-        backwards = self._seen(rows.take(index.flip(0))).flip(0)
-        alone = torch.cat([self._seen(rows.take(index[place : place + 1])) for place in range(count)])
+        count = min(len(rows), PROBE_ROWS, self.size)
+        while (seen := _fits(lambda index: self._three_ways(rows.take(index)), _first(count, rows))) is None:
+            if count == 1:
+                raise AuditError("one row does not fit in the device's memory; use a larger device or cpu")
+            count //= 2
+        together, backwards, alone = seen[0]
         self.count(3 * count, backward=True)
         scale = alone.abs().amax(dim=0) + 1e-6
         apart = torch.maximum((together - alone).abs(), (backwards - alone).abs()) / scale
@@ -148,6 +149,12 @@ class Scorer:
         if not self.independent:
             self.size = 1
         return self.independent
+
+    def _three_ways(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+        """What is seen of the rows together, reversed and put in order again, and one by one."""
+        order = _first(len(rows), rows)
+        alone = torch.cat([self._seen(rows.take(order[place : place + 1])) for place in range(len(rows))])
+        return self._seen(rows), self._seen(rows.take(order.flip(0))).flip(0), alone
 
     def _seen(self, rows: Rows) -> Tensor:
         """float64 [n, 1 + tensors]: each row's score and the projection of its gradients on a fixed direction."""
@@ -205,6 +212,10 @@ class RowEngine(Scorer):
         self.ledger.forward(self.phase, self.split.name, rows)
         if backward:
             self.ledger.backward(self.phase, self.split.name, rows)
+
+
+def _first(count: int, rows: Rows) -> Tensor:
+    return torch.arange(count, device=rows.contrast.device)
 
 
 def _fits(work: Callable[[Tensor], T], index: Tensor) -> tuple[T] | None:
