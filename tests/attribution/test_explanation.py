@@ -227,3 +227,21 @@ def test_rows_that_cannot_be_explained_are_refused():
         explain(lambda rows: rows[..., None], x.nan_to_num())
     with pytest.raises(InputError, match="gives dict, and no tensor"):
         explain(lambda rows: {"logits": rows}, x.nan_to_num())
+
+
+def test_the_figure_of_a_row_shows_its_values():
+    linear = nn.Linear(30, 1).double()
+    x = torch.randn(3, 30).double()
+    found = explain(linear, x)
+    (bars,) = found.figure(1, names=[f"<i>{place}</i>" for place in range(30)]).data
+    order = found.by_part[1].abs().argsort(descending=True)
+    assert bars.x[:16] == pytest.approx(found.by_part[1][order[:16]].tolist())
+    assert bars.x[16] == pytest.approx(found.by_part[1][order[16:]].sum().item())
+    assert bars.customdata[0] == f"&lt;i&gt;{int(order[0])}&lt;/i&gt;"
+    pictures = torch.rand(2, 3, 5, 7).double()
+    seen = explain(lambda rows: rows.square().sum(dim=(1, 2, 3)), pictures)
+    heat, picture = seen.figure(1, inputs=pictures).data
+    assert np.asarray(heat.z) == pytest.approx(pictures[1].square().sum(dim=0).numpy(), rel=0.01)
+    assert np.asarray(picture.z).shape == (5, 7, 3)
+    (series,) = explain(lambda rows: rows.sum(dim=(1, 2)), torch.randn(2, 6, 4)).figure().data
+    assert np.asarray(series.z).shape == (4, 6)
