@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SHOWN = 16
 """bars before the rest is added up"""
+BAR = {"title": {"text": "attribution", "side": "right"}, "thickness": 12, "tickformat": "+.2g"}
 Numbers = npt.NDArray[np.float64]
 
 
@@ -82,8 +83,7 @@ def _picture(values: Numbers, picture: Numbers | None) -> go.Figure:
     edge = float(np.abs(whole).max()) or 1.0
     columns = 1 if picture is None else 2
     figure = make_subplots(rows=1, cols=columns, horizontal_spacing=0.06)
-    bar = {"title": {"text": "attribution", "side": "right"}, "thickness": 12, "tickformat": "+.2g"}
-    style = {"colorscale": theme.SIGNED, "zmin": -edge, "zmax": edge, "colorbar": bar}
+    style = {"colorscale": theme.SIGNED, "zmin": -edge, "zmax": edge, "colorbar": BAR}
     figure.add_trace(go.Heatmap(z=whole, hovertemplate="%{z:+.4g}<extra></extra>", **style), row=1, col=1)
     if picture is not None:
         figure.add_trace(_seen(picture), row=1, col=2)
