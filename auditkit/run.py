@@ -53,7 +53,7 @@ def run_audit(subject: Subject, spec: AuditSpec, root: Path, progress: Progress 
         kept = ", ".join(a.name for a in analyses if a not in remaining)
         going_on = f"going on with {remaining[0].name}" if remaining else "writing the verdict"
         progress.say(f"{spec.name}: resuming audit {audit_id}: {kept} already done, {going_on}")
-    context = Context(subject, spec, Ledger(), progress)
+    context = Context(subject, spec, Ledger(), progress, run.table)
     costs = _Costs(run.folder / "costs.json", Meter(spec.energy.country), context.ledger)
     observers = _pass(context, remaining, costs)
     for analysis in remaining:

@@ -167,6 +167,7 @@ class AttributionSpec(Strict):
     methods: list[str] | None = Field(None, description="all that are valid for the model when left out")
     rows: int = Field(256, ge=1, description="rows of the test split explained, drawn with the audit's seed")
     split: str = "test"
+    evaluate: bool = Field(True, description="whether to judge, on up to 32 of these rows, if methods are believable")
     tolerance: float = Field(0.01, gt=0, description="relative completeness gap at which Integrated Gradients stops")
     maximum_steps: int = Field(1024, ge=8)
     confidence: float = Field(0.95, gt=0.5, lt=1)

@@ -12,21 +12,32 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from auditkit.attribution.evaluation.audited import assessed, evaluation_findings
 from auditkit.attribution.explicands import Explicands, PartAttribution, explicands_of, target_text
 from auditkit.attribution.method import Validity, example_inputs
 from auditkit.attribution.partition import window_edges, window_names
 from auditkit.attribution.registry import METHODS
 from auditkit.attribution.settings import Settings
-from auditkit.attribution.summary import agreement_rows, check_rows, global_table, importance_rows, sensitive_rows
+from auditkit.attribution.summary import (
+    agreement_rows,
+    check_rows,
+    global_table,
+    importance_rows,
+    row_agreement,
+    sensitive_rows,
+)
 from auditkit.attribution.tables import (
     baseline_table,
     column_explanations,
     map_explanations,
     method_table,
+    preflight_table,
+    row_groups,
     row_table,
     series_explanations,
     word_explanations,
 )
+from auditkit.attribution.whole_set import whole_set
 from auditkit.attribution.words import word_table
 from auditkit.engine.analysis import Context, Needs, Observer
 from auditkit.engine.readable import readable_inputs
@@ -88,7 +99,27 @@ class AttributionAnalysis:
             return _nothing("no explained row has a finite score and finite attributions", validity, model)
         findings = _findings(context, split, explicands, found, validity)
         findings.caveats += _caveats(context, engine, explicands, found, validity, strange)
+        if spec.attribution.evaluate:
+            _evaluate(context, engine, explicands, found, findings)
         return findings
+
+
+def _evaluate(
+    context: Context,
+    engine: RowEngine,
+    explicands: Explicands,
+    found: dict[str, PartAttribution],
+    findings: Findings,
+) -> None:
+    """Add to the findings whether the methods are believable."""
+    spec = context.spec
+    settings, confidence = Settings.of(spec.attribution, spec.seed), spec.attribution.confidence
+    with context.subject.model.evaluating():
+        judged = assessed(engine, explicands, found, settings, confidence, context.progress)
+    more = evaluation_findings(judged, found, engine.split.name, confidence, spec.seed)
+    findings.metrics += more.metrics
+    findings.tables |= more.tables
+    findings.caveats += more.caveats
 
 
 def drawn_rows(available: int, wanted: int, seed: int) -> np.ndarray:
@@ -157,6 +188,9 @@ def _findings(
             f"{NAME}/explanations": explained.pop("explanations"),
             f"{NAME}/inputs": readable_inputs(model.preprocessing, split, explicands.rows),
             f"{NAME}/baseline": baseline_table(model, explicands),
+            f"{NAME}/preflight": preflight_table(validity, model),
+            f"{NAME}/row_agreement": row_agreement(explicands, found),
+            f"{NAME}/row_groups": row_groups(explicands, split),
         }
         | {f"{NAME}/{name}": table for name, table in explained.items()}
     )
@@ -167,6 +201,10 @@ def _findings(
         if "global" in explained:
             findings.metrics += importance_rows(explained["global"], split, confidence)
         findings.metrics += sensitive_rows(explicands, found, split, confidence, rng)
+    together = whole_set(explicands, found, split, confidence, spec.seed)
+    findings.tables |= together.tables
+    findings.metrics += together.metrics
+    findings.caveats += together.caveats
     findings.metrics += [
         MetricRow(NAME, "completeness_gap", split.name, detail=name, status="not applicable", reason=state.reason)
         for name, state in validity.items()

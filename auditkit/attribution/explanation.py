@@ -38,6 +38,25 @@ if TYPE_CHECKING:
 
 CHUNK = 2**22
 """numbers of the attribution space that are worked on at once"""
+BACKGROUND = 100
+"""reference rows that methods compare each row with; more are drawn from"""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What an attribution was made with, so that it can be made again.
+
+    contrast: [n, outputs], the weights of outputs that make the target. baseline: its points, [1, ...] or [n, ...].
+    background: points of reference rows; interventional: whether the method compared each row with them, in place of
+    the baseline. partition: which number belongs to which part.
+    """
+
+    contrast: Tensor
+    baseline: Points
+    background: Points | None
+    partition: Partition
+    settings: Settings
+    interventional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +68,8 @@ class Attribution:
     methods that sample. scores, baseline_scores: float64 [n], the target at the row and at the baseline.
     completeness_gap, relative_gap: float64 [n], what is missing to `scores - baseline_scores`; NaN for methods that
     promise no completeness. evaluations: int64 [n], rows sent through the model for each. batch_error: the largest
-    relative difference between a row's answer in company and alone. steps, converged: of methods that iterate.
+    relative difference between a row's answer in company and alone. steps, converged: of methods that iterate. recipe:
+    what it was made with, for `evaluate`.
     """
 
     values: Tensor | tuple[Tensor, ...]
@@ -71,6 +91,7 @@ class Attribution:
     steps: np.ndarray | None = None
     converged: np.ndarray | None = None
     validity: Validity = Validity()  # noqa: RUF009
+    recipe: Recipe | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -128,9 +149,17 @@ def explain(
         usual = None if reference is None else _tensors(reference, "reference")
         points, told = baselines.points_of(known, space, baseline, given, usual, chosen.seed)
         partition = _parts(space, given, groups)
-        found, text = _in_chunks(engine, given, target, Baseline(points, told, 0), partition, METHODS[method], chosen)
+        background = None if usual is None else _background(space, given, usual, chosen.seed)
+        made_with = points
+        found, text = _in_chunks(
+            engine, given, target, Baseline(points, told, 0), partition, METHODS[method], chosen, background
+        )
     values = torch.cat([part.values for part, _ in found])
-    scores, at_baseline = (torch.cat([getattr(rows, name) for _, rows in found]) for name in _SCORES)
+    scores = torch.cat([rows.scores for _, rows in found])
+    at_baseline = torch.cat([rows.baseline_scores if part.base is None else part.base for part, rows in found])
+    if background is not None and found[0][0].base is not None:
+        points, told = background, f"the average score of {len(background[0]):,} reference rows"
+    contrast = torch.cat([rows.given.contrast for _, rows in found])
     gap, relative = completeness_gap(values, scores - at_baseline)
     if not METHODS[method].complete:
         gap, relative = torch.full_like(gap, torch.nan), torch.full_like(gap, torch.nan)
@@ -155,10 +184,8 @@ def explain(
         steps=_joined([part.steps for part, _ in found]),
         converged=_joined([part.converged for part, _ in found]),
         validity=validity,
+        recipe=Recipe(contrast, made_with, background, partition, chosen, found[0][0].base is not None),
     )
-
-
-_SCORES = ("scores", "baseline_scores")
 
 
 def methods() -> list[str]:
@@ -185,6 +212,7 @@ def _in_chunks(
     partition: Partition,
     method: Any,
     settings: Settings,
+    background: Points | None = None,
 ) -> tuple[list[tuple[Any, Explicands]], str]:
     """The method's findings, chunk by chunk of rows."""
     n, text = len(given[0]), ""
@@ -197,8 +225,10 @@ def _in_chunks(
         whole = target[index.cpu()] if isinstance(target, (Tensor, np.ndarray)) and len(target) == n else target
         contrast, text = contrast_for(whole, outputs)
         rows = Rows(points, contrast)
-        if not start and "gradients" not in engine.model.lacks:
-            engine.probe(rows)
+        if not start and "gradients" not in engine.model.lacks and not engine.probe(rows):
+            points, outputs = _entered(engine, tuple(part[index] for part in given))  # again, each row by itself
+            contrast, text = contrast_for(whole, outputs)
+            rows = Rows(points, contrast)
         own = Baseline(baseline.take(index), baseline.description, 0)
         scores = (outputs * contrast).sum(dim=1).double()
         explicands = Explicands(
@@ -209,6 +239,7 @@ def _in_chunks(
             baseline=own,
             baseline_scores=baseline_scores(engine, own, rows),
             partition=partition,
+            background=background,
         )
         found.append((method.run(engine, explicands, settings), explicands))
     return found, text
@@ -228,6 +259,17 @@ def _entered(engine: Scorer, inputs: tuple[Tensor, ...]) -> tuple[Points, Tensor
     if not points:
         raise InputError("the model takes no input that could be attributed to")
     return points, torch.cat([outputs for _, outputs in batches])
+
+
+def _background(space: InputSpace, inputs: tuple[Tensor, ...], reference: tuple[Tensor, ...], seed: int) -> Points:
+    """The points of reference rows, of at most BACKGROUND drawn with the seed."""
+    if [part.shape[1:] for part in reference] != [part.shape[1:] for part in inputs]:
+        raise InputError("reference: give rows shaped as those of the inputs")
+    order = torch.randperm(len(reference[0]), generator=torch.Generator().manual_seed(seed))
+    drawn = order[:BACKGROUND].sort().values
+    return space.enter(
+        tuple(r[drawn.to(r.device)].to(x.device, x.dtype) for r, x in zip(reference, inputs, strict=True))
+    )[0]
 
 
 def _parts(space: InputSpace, inputs: tuple[Tensor, ...], groups: Tensor | Sequence[Tensor] | None) -> Partition:

@@ -57,7 +57,8 @@ class Explicands:
     rows: int64 [n], positions in the split. given: their points and contrasts. predictions: int64 [n].
     scores, baseline_scores: float64 [n], the target at the row and at the baseline. shape: (C, H, W) of an image.
     words: a text's words at the positions of each row. present: bool [n, parts], which parts a row has; all where None.
-    series: whether rows are series [n, T, C].
+    series: whether rows are series [n, T, C]. background: points [b, ...] of reference rows, for methods that compare
+    each row with many.
     """
 
     rows: np.ndarray
@@ -71,6 +72,7 @@ class Explicands:
     words: tuple[tuple[str, ...], ...] | None = None
     present: Tensor | None = None
     series: bool = False
+    background: Points | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -121,7 +123,8 @@ class PartAttribution:
     """What a method found. values: float64 [n, parts]. maps: float64 [n, H, W] of images, [n, C, T] of series.
 
     evaluations: int64 [n], forward rows spent per explained row. steps and converged are for methods that iterate.
-    errors: float64 [n, parts], standard errors of values that were sampled.
+    errors: float64 [n, parts], standard errors of values that were sampled. base: float64 [n], the score from which
+    values add up to the row's, where that is not the baseline's.
     """
 
     values: Tensor
@@ -130,6 +133,7 @@ class PartAttribution:
     steps: np.ndarray | None = None
     converged: np.ndarray | None = None
     errors: Tensor | None = None
+    base: Tensor | None = None
 
     def take(self, kept: Tensor) -> PartAttribution:
         """The rows that a boolean mask [n] keeps."""
@@ -141,6 +145,7 @@ class PartAttribution:
             None if self.steps is None else self.steps[host],
             None if self.converged is None else self.converged[host],
             None if self.errors is None else self.errors[kept],
+            None if self.base is None else self.base[kept],
         )
 
 

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from auditkit import theme
 from auditkit.attribution.framing import AGAINST, FOR, NEUTRAL, error_bars, finished, heading, titles
+from auditkit.attribution.picture_figures import pictures
 from auditkit.attribution.series_figures import curves
 from auditkit.attribution.word_figures import sentences
 from auditkit.evidence.section import matching
@@ -116,8 +117,8 @@ def completeness(rows: pa.Table, methods: pa.Table, tolerance: float | None) -> 
 
 
 def explanation(evidence: Any, method: str, row: int) -> go.Figure | None:
-    """One row by one method: bars for a table, the picture beside its map for an image, a text's words and a series'
-    lines with colour behind them. None where it is not there."""
+    """One row by one method: bars for a table, a picture and its map over it, a text's words and a series' lines with
+    colour behind them. None where it is not there."""
     table, rows = evidence.table("attribution/explanations"), evidence.table("attribution/rows")
     methods, inputs = evidence.table("attribution/methods"), evidence.table("attribution/inputs")
     if table is None or rows is None or methods is None:
@@ -200,53 +201,6 @@ def steps(
     figure.update_xaxes(title=theme.escape(theme.short(facts[-1]["target"], 90)), row=len(chosen), col=1)
     figure.update_annotations(selector=lambda note: note.text in heads, font_size=13, x=0, xanchor="left")
     return finished(figure, known["title"], 130 + 26 * count + 60 * len(chosen), top=76)
-
-
-def pictures(
-    table: pa.Table,
-    inputs: pa.Table | None,
-    rows: pa.Table,
-    methods: pa.Table,
-    chosen: Sequence[int],
-    shown: Sequence[str],
-) -> go.Figure:
-    """For each chosen row its picture and one map per method, each map on its own scale centred at zero."""
-    names = {line["method"]: line for line in methods.to_pylist()}
-    figure = make_subplots(
-        rows=len(chosen),
-        cols=1 + len(shown),
-        column_titles=["input", *(names[method]["title"] for method in shown)],
-        horizontal_spacing=0.03,
-        vertical_spacing=0.25 / (2 + len(chosen)),
-    )
-    for place, row in enumerate(chosen, start=1):
-        seen = matching(inputs, row=row) if inputs is not None else []
-        if seen:
-            figure.add_trace(theme.picture(seen[0]), row=place, col=1)
-        for column, method in enumerate(shown, start=2):
-            found = matching(table, method=method, row=row)
-            if found:
-                figure.add_trace(attribution_map(found[0], names[method]["signed"]), row=place, col=column)
-        fact = matching(rows, method=shown[0], row=row)[0]
-        lines = [f"row {row}", f"predicted {theme.escape(theme.short(str(fact['prediction']), 12))}"]
-        if fact["label"] is not None:
-            lines.append(f"truly {theme.escape(theme.short(str(fact['label']), 12))}")
-        title = {"text": "<br>".join(lines), "font": {"size": 12}}
-        figure.update_yaxes(title=title, row=place, col=1)
-    figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False, constrain="domain")
-    figure.update_yaxes(showticklabels=False, showgrid=False, zeroline=False, autorange="reversed", constrain="domain")
-    for axis in figure.select_yaxes():
-        axis.scaleanchor = axis.anchor
-    figure.update_annotations(font_size=13)
-    return finished(figure, "What in the picture speaks for the answer", 110 + 165 * len(chosen), bottom=16)
-
-
-def attribution_map(line: dict[str, Any], signed: bool) -> go.Heatmap:
-    """A map from its evidence line; signed ones on a diverging scale centred at zero."""
-    values = np.array(line["map"]).reshape(line["height"], line["width"])
-    edge = float(np.abs(values).max()) or 1.0
-    scale = {"colorscale": theme.SIGNED, "zmin": -edge} if signed else {"colorscale": theme.MAGNITUDE, "zmin": 0.0}
-    return go.Heatmap(z=values, zmax=edge, showscale=False, hovertemplate="%{z:.3g}<extra></extra>", **scale)
 
 
 def importance_map(overall: pa.Table, methods: pa.Table) -> go.Figure:

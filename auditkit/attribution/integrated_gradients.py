@@ -2,15 +2,21 @@
 
     φ_i = (x_i - b_i) ∫₀¹ ∂f/∂x_i (b + t (x - b)) dt
 
-It is complete (Σφ = f(x) - f(b)) up to the error of the integral, which is therefore measured and made small: a
-Gauss-Legendre rule with S nodes is exact for polynomial paths of degree 2S - 1, and S is doubled for the rows whose
-relative completeness gap is still above the tolerance, and for those alone. Rows that have not converged at the
-largest S keep their last value and are named in a caveat.
+It is complete (Σφ = f(x) - f(b)) up to the error of the integral, which is therefore measured and made small. A
+Gauss-Legendre rule with S nodes is exact for polynomial paths of degree 2S - 1. What holds for the path holds for every
+stretch of it: its attributions must add up to the change of the score between its ends, which a forward row tells. So
+the path is first taken as a whole, and for rows whose relative completeness gap is above the tolerance those stretches
+are halved, again and again, that miss their own change: steps go where the score bends (near a baseline of zeros, for
+one, where a layer norm has its pole), and nowhere else. Rows that have not converged when their steps are spent keep
+their last value and are named in a caveat.
 
 Source: Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", ICML 2017, arXiv:1703.01365.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -19,65 +25,160 @@ from torch import Tensor
 from auditkit.attribution.explicands import Explicands, PartAttribution, completeness_gap
 from auditkit.attribution.method import Method, gradient_allows
 from auditkit.engine.rows import Plan, Rows, Scorer
-from auditkit.engine.space import Points
 
-FIRST_STEPS = 8
+FIRST_STEPS, NEXT_STEPS = 8, 4
+"""nodes on the whole path, and on a stretch of it"""
+DECAY = 0.75
+"""by how much less each further halving may leave unexplained"""
+HELD = 2**22
+"""numbers that the stretches worked on at once may add up in"""
 
 
 def integrated_gradients(
     engine: Scorer, explicands: Explicands, tolerance: float = 0.01, maximum_steps: int = 1024
 ) -> PartAttribution:
     """Attributions of every row, each with as many steps as it takes to meet `tolerance` (relative gap)."""
-    count, partition = len(explicands), explicands.partition
-    device = explicands.scores.device
-    values = torch.zeros((count, len(partition.parts)), dtype=torch.float64, device=device)
-    cells = explicands.cells
-    maps = None if cells is None else torch.zeros((count, *cells.shape), dtype=torch.float64, device=device)
-    taken, evaluations = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-    pending = torch.arange(count, device=device)
-    steps = min(FIRST_STEPS, maximum_steps)
-    while len(pending):
-        found = _integrate(engine, explicands, pending, steps)
-        values[pending] = partition.sums(found)
-        if maps is not None:
-            maps[pending] = explicands.maps(found)  # type: ignore[assignment]
-        taken[pending.cpu()] = steps
-        evaluations[pending.cpu()] += steps
-        _, relative = completeness_gap(values[pending], explicands.change[pending])
-        pending = pending[relative > tolerance]
-        if 2 * steps > maximum_steps:
-            break
-        steps *= 2
-    converged = np.ones(count, dtype=bool)
-    converged[pending.cpu()] = False
-    return PartAttribution(values, evaluations, maps, steps=taken, converged=converged)
+    path = _Path(engine, explicands, tolerance, maximum_steps)
+    todo, wide = _Stretches.whole(explicands), sum(part[0].numel() for part in explicands.given.points)
+    steps, level = min(FIRST_STEPS, maximum_steps), 0
+    while len(todo.row):
+        parts = [path.walk(part, steps, level) for part in todo.split(HELD // wide)]
+        todo, steps, level = _Stretches.joined(parts), NEXT_STEPS, level + 1
+    return PartAttribution(
+        path.values,
+        path.evaluations.cpu().numpy(),
+        path.maps,
+        steps=path.steps.cpu().numpy(),
+        converged=path.converged.cpu().numpy(),
+    )
 
 
-def _integrate(engine: Scorer, explicands: Explicands, chosen: Tensor, steps: int) -> Points:
-    """float64 attributions of the chosen rows with a rule of `steps` nodes."""
-    nodes, weights = (torch.from_numpy(part).to(chosen.device) for part in np.polynomial.legendre.leggauss(steps))
-    nodes, weights = (nodes + 1) / 2, weights / 2
-    rows, baseline = explicands.given.take(chosen), explicands.baseline.take(chosen)
+@dataclass(frozen=True, slots=True)
+class _Stretches:
+    """Pieces of rows' paths, by row: int64 [k]; start, stop: where on the path; low, high: the score there, float64."""
 
-    def build(index: Tensor) -> Rows:
-        example, along = index // steps, nodes[index % steps]
-        given, starts = rows.take(example), explicands.baseline.take(chosen[example])
-        blended = tuple(_blend(x, start, along) for x, start in zip(given.points, starts, strict=True))
-        return Rows(blended, given.contrast, given.held)
+    row: Tensor
+    start: Tensor
+    stop: Tensor
+    low: Tensor
+    high: Tensor
 
-    total = tuple(torch.zeros(part.shape, dtype=torch.float64, device=chosen.device) for part in rows.points)
-    for index, _, gradients in engine.gradients(Plan(len(chosen) * steps, build)):
-        weight = weights[index % steps]
-        for part, gradient in zip(total, gradients, strict=True):
-            part.index_add_(0, index // steps, gradient.double() * weight.reshape(-1, *[1] * (gradient.ndim - 1)))
-    pairs = zip(rows.points, baseline, strict=True)
-    return tuple((x.double() - b.double()) * g for (x, b), g in zip(pairs, total, strict=True))
+    @classmethod
+    def whole(cls, explicands: Explicands) -> _Stretches:
+        """The whole path of every row."""
+        end = explicands.scores
+        row = torch.arange(len(explicands), device=end.device)
+        return cls(row, torch.zeros_like(end), torch.ones_like(end), explicands.baseline_scores, end)
+
+    @classmethod
+    def joined(cls, parts: list[_Stretches]) -> _Stretches:
+        """All of them."""
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
+
+    def take(self, kept: Tensor) -> _Stretches:
+        """Those that a mask or an index keeps."""
+        return _Stretches(*(getattr(self, name)[kept] for name in self.__dataclass_fields__))
+
+    def split(self, most: int) -> list[_Stretches]:
+        """Groups of about `most`, with all stretches of a row in one group."""
+        if len(self.row) <= most:
+            return [self]
+        order = self.row.argsort(stable=True)
+        _, counts = self.row[order].unique_consecutive(return_counts=True)
+        groups: list[list[int]] = [[]]
+        for count in counts.tolist():
+            if groups[-1] and sum(groups[-1]) + count > most:
+                groups.append([])
+            groups[-1].append(count)
+        return [self.take(part) for part in order.split([sum(group) for group in groups])]
 
 
-def _blend(given: Tensor, start: Tensor, along: Tensor) -> Tensor:
-    """start + along * (given - start), in the dtype of `given`."""
-    along = along.reshape(-1, *[1] * (given.ndim - 1)).to(given.dtype)
-    return start + along * (given - start)
+class _Path:
+    """The rows' attributions so far, and the stretches of their paths that are still to be halved."""
+
+    def __init__(self, engine: Scorer, explicands: Explicands, tolerance: float, maximum_steps: int) -> None:
+        self.engine, self.explicands = engine, explicands
+        self.tolerance, self.maximum_steps = tolerance, maximum_steps
+        zeros = torch.zeros_like(explicands.scores)
+        count = zeros.long()
+        self.values = zeros.new_zeros((len(zeros), len(explicands.partition.parts)))
+        cells = explicands.cells
+        self.maps = None if cells is None else zeros.new_zeros((len(zeros), *cells.shape))
+        self.missed, self.steps, self.evaluations, self.converged = zeros, count, count.clone(), count.bool()
+
+    def walk(self, todo: _Stretches, steps: int, level: int) -> _Stretches:
+        """Integrate stretches; keep what is good enough and hand back the halves of the others."""
+        found, maps = self._integrate(todo, steps)
+        gap = found.sum(dim=1) - (todo.high - todo.low)
+        for spent in (self.steps, self.evaluations):
+            spent.index_add_(0, todo.row, torch.full_like(todo.row, steps))
+        whole = self.values.index_add(0, todo.row, found)
+        missed = self.missed.index_add(0, todo.row, gap)
+        change = whole.sum(dim=1) - missed
+        fine = completeness_gap(whole, change)[1] <= self.tolerance
+        self.converged[todo.row] = fine[todo.row]
+        halved = ~fine[todo.row] & self._misses(todo.row, gap, whole, change, level)
+        wanted = torch.zeros_like(self.steps).index_add_(0, todo.row, 2 * NEXT_STEPS * halved.long())
+        halved &= (self.steps + wanted <= self.maximum_steps)[todo.row]
+        self.values.index_add_(0, todo.row[~halved], found[~halved])
+        self.missed.index_add_(0, todo.row[~halved], gap[~halved])
+        if self.maps is not None and maps is not None:
+            self.maps.index_add_(0, todo.row[~halved], maps[~halved])
+        return self._halves(todo.take(halved))
+
+    def _misses(self, row: Tensor, gap: Tensor, whole: Tensor, change: Tensor, level: int) -> Tensor:
+        """Which stretches miss more than their share of what may be missed, and of each row the worst."""
+        scale = torch.maximum(change.abs(), whole.abs().sum(dim=1) / 10)
+        count = torch.zeros_like(self.steps).index_add_(0, row, torch.ones_like(row)).clamp_min(1)
+        share = 0.5 * self.tolerance * DECAY**level * scale / count
+        most = torch.zeros_like(scale).scatter_reduce(0, row, gap.abs(), "amax")
+        return (gap.abs() > share[row]) | (gap.abs() >= most[row])
+
+    def _halves(self, todo: _Stretches) -> _Stretches:
+        middle = (todo.start + todo.stop) / 2
+        score = self.engine.scores(Plan(len(middle), lambda index: self._rows(todo.row[index], middle[index])))
+        self.evaluations.index_add_(0, todo.row, torch.ones_like(todo.row))
+        ends = ((todo.start, middle), (middle, todo.stop), (todo.low, score), (score, todo.high))
+        return _Stretches(todo.row.repeat(2), *(torch.cat(pair) for pair in ends))
+
+    def _integrate(self, todo: _Stretches, steps: int) -> tuple[Tensor, Tensor | None]:
+        """float64 attributions of each stretch by a rule of `steps` nodes, [k, parts], and maps if any."""
+        nodes, weights = (torch.from_numpy(part).to(todo.row.device) for part in _rule(steps))
+        width = todo.stop - todo.start
+
+        def build(index: Tensor) -> Rows:
+            piece = index // steps
+            return self._rows(todo.row[piece], todo.start[piece] + nodes[index % steps] * width[piece])
+
+        given, starts = self.explicands.given.take(todo.row).points, self.explicands.baseline.take(todo.row)
+        total = tuple(part.new_zeros(part.shape, dtype=torch.float64) for part in given)
+        for index, _, slopes in self.engine.gradients(Plan(len(todo.row) * steps, build)):
+            weight = weights[index % steps]
+            for whole, slope in zip(total, slopes, strict=True):
+                whole.index_add_(0, index // steps, slope.double() * _wide(weight, slope))
+        shares = tuple(
+            (x.double() - b.double()) * slope * _wide(width, slope)
+            for x, b, slope in zip(given, starts, total, strict=True)
+        )
+        return self.explicands.partition.sums(shares), self.explicands.maps(shares)
+
+    def _rows(self, row: Tensor, along: Tensor) -> Rows:
+        """The points of rows at places along their paths."""
+        given, starts = self.explicands.given.take(row), self.explicands.baseline.take(row)
+        pairs = zip(given.points, starts, strict=True)
+        return Rows(tuple(b + _wide(along, x).to(x.dtype) * (x - b) for x, b in pairs), given.contrast, given.held)
+
+
+@cache
+def _rule(steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of a Gauss-Legendre rule on [0, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    return (nodes + 1) / 2, weights / 2
+
+
+def _wide(values: Tensor, like: Tensor) -> Tensor:
+    """[n] as [n, 1, ...] beside [n, ...]."""
+    return values.reshape(-1, *[1] * (like.ndim - 1))
 
 
 METHOD = Method(
@@ -86,7 +187,7 @@ METHOD = Method(
     complete=True,
     signed=True,
     direction="positive speaks for the target, negative against it",
-    cost="8 to 2 x maximum_steps forward and backward rows, until the completeness gap is in tolerance",
+    cost="8 to maximum_steps forward and backward rows, until the completeness gap is in tolerance",
     run=lambda engine, rows, told: integrated_gradients(engine, rows, told.tolerance, told.maximum_steps),
     valid_for=gradient_allows,
 )

@@ -6,8 +6,22 @@ here.
 
 from __future__ import annotations
 
-from auditkit.attribution import grad_cam, gradient_x_input, integrated_gradients, occlusion
+from auditkit.attribution import (
+    expected_gradients,
+    grad_cam,
+    gradient_shap,
+    gradient_x_input,
+    integrated_gradients,
+    lime,
+    occlusion,
+    saliency,
+    smoothgrad,
+)
+from auditkit.attribution.attention import attention_x_gradient, raw, rollout
+from auditkit.attribution.cam import grad_cam_plus_plus, score_cam
 from auditkit.attribution.method import Method
+from auditkit.attribution.relevance import deep_lift, deep_lift_shap, guided_backprop, lrp
+from auditkit.attribution.shapley import exact, gaussian, interventional, kernel, permutation
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -16,5 +30,25 @@ METHODS: dict[str, Method] = {
         gradient_x_input.METHOD,
         occlusion.METHOD,
         grad_cam.METHOD,
+        saliency.METHOD,
+        smoothgrad.METHOD,
+        expected_gradients.METHOD,
+        gradient_shap.METHOD,
+        deep_lift.METHOD,
+        deep_lift_shap.METHOD,
+        lrp.METHOD,
+        guided_backprop.METHOD,
+        guided_backprop.DECONVOLUTION,
+        exact.METHOD,
+        kernel.METHOD,
+        gaussian.METHOD,
+        permutation.METHOD,
+        interventional.METHOD,
+        lime.METHOD,
+        grad_cam_plus_plus.METHOD,
+        score_cam.METHOD,
+        raw.METHOD,
+        rollout.METHOD,
+        attention_x_gradient.METHOD,
     )
 }

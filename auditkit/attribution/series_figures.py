@@ -20,20 +20,36 @@ PANEL = 92
 
 
 def curves(
-    table: pa.Table, inputs: pa.Table | None, rows: pa.Table, methods: pa.Table, chosen: Sequence[int], method: str
+    table: pa.Table,
+    inputs: pa.Table | None,
+    rows: pa.Table,
+    methods: pa.Table,
+    chosen: Sequence[int],
+    method: str | Sequence[str],
 ) -> go.Figure:
     """Each chosen row's channels over time; blue behind steps that speak for the target, orange against it.
 
-    All panels share one scale. Of many channels those with the most attribution are drawn.
+    All panels share one scale. Of many channels those with the most attribution are drawn. Of two methods each channel
+    is drawn twice, side by side; values are then shares of a row's attribution.
     """
-    found = {row: matching(table, method=method, row=row) for row in chosen}
+    pair = [method] if isinstance(method, str) else list(method)
+    names = titles(methods)
+    title = " and ".join(names[name] for name in pair)
+    found = {(row, name): matching(table, method=name, row=row) for row in chosen for name in pair}
     edge = max((abs(v) for lines in found.values() for line in lines for v in line["values"]), default=0.0) or 1.0
-    panels = [(row, line) for row in chosen for line in _weightiest(found[row])]
+    panels = [(row, line) for row in chosen for line in _weightiest(found[row, pair[0]])]
     if not panels:
-        return finished(go.Figure(), titles(methods)[method], 120)
+        return finished(go.Figure(), title, 120)
     height = 150 + PANEL * len(panels) + 34 * len(chosen)
-    facts = {row: matching(rows, method=method, row=row)[0] for row in chosen}
-    figure = make_subplots(rows=len(panels), cols=1, shared_xaxes=True, vertical_spacing=0.3 / len(panels))
+    facts = {row: matching(rows, method=pair[0], row=row)[0] for row in chosen}
+    figure = make_subplots(
+        rows=len(panels),
+        cols=len(pair),
+        shared_xaxes=True,
+        shared_yaxes=True,
+        horizontal_spacing=0.04,
+        vertical_spacing=0.3 / len(panels),
+    )
     drawn = inputs is not None and "steps" in inputs.column_names
     before = None
     for place, (row, line) in enumerate(panels, start=1):
@@ -42,29 +58,28 @@ def curves(
         finite = [value for value in values if value is not None] or [0.0]
         low, high = min(finite), max(finite)
         room = 0.12 * ((high - low) or 1.0)
-        figure.add_trace(_heat(line, (low - room, high + room), edge, place == 1), row=place, col=1)
-        figure.add_scatter(
-            x=steps,
-            y=values,
-            mode="lines",
-            line={"color": NEUTRAL, "width": 2},
-            hovertemplate="step %{x}: %{y:.4g}<extra></extra>",
-            showlegend=False,
-            row=place,
-            col=1,
-        )
+        span = (low - room, high + room)
+        for column, name in enumerate(pair, start=1):
+            at = {"row": place, "col": column}
+            own = next((part for part in found[row, name] if part["channel"] == line["channel"]), None)
+            if own is not None:
+                figure.add_trace(_heat(own, span, edge, place == column == 1, len(pair) > 1), **at)
+            style = {"mode": "lines", "line": {"color": NEUTRAL, "width": 2}, "showlegend": False}
+            figure.add_scatter(x=steps, y=values, hovertemplate="step %{x}: %{y:.4g}<extra></extra>", **style, **at)
+            figure.update_yaxes(range=list(span), showgrid=False, zeroline=False, nticks=4, **at)
         label = theme.escape(theme.short(line["channel"], 13))
         figure.update_yaxes(title={"text": label, "font": {"size": 12}}, row=place, col=1)
-        figure.update_yaxes(range=[low - room, high + room], showgrid=False, zeroline=False, nticks=4, row=place, col=1)
         if row != before:
-            domain = figure.get_subplot(place, 1).yaxis.domain
-            note = {"text": heading(facts[row]), "showarrow": False, "font": {"size": 13}}
-            at = {"x": 0, "xref": "paper", "xanchor": "left", "y": domain[1], "yref": "paper", "yanchor": "bottom"}
-            figure.add_annotation(**note, **at)
+            for column, name in enumerate(pair, start=1):
+                part = figure.get_subplot(place, column)
+                text = heading(facts[row]) if len(pair) == 1 else theme.escape(names[name])
+                note = {"text": text, "showarrow": False, "font": {"size": 13}}
+                place_at = {"x": part.xaxis.domain[0], "xref": "paper", "xanchor": "left"}
+                figure.add_annotation(**note, **place_at, y=part.yaxis.domain[1], yref="paper", yanchor="bottom")
         before = row
     figure.update_xaxes(range=[0.5, panels[0][1]["steps"] + 0.5], showgrid=False, zeroline=False)
-    figure.update_xaxes(title="step", row=len(panels), col=1)
-    return finished(figure, titles(methods)[method], height, top=78)
+    figure.update_xaxes(title="step", row=len(panels))
+    return finished(figure, title, height, top=78)
 
 
 def _weightiest(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -73,7 +88,7 @@ def _weightiest(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [line for line in lines if line in ranked]
 
 
-def _heat(line: dict[str, Any], height: tuple[float, float], edge: float, bar: bool) -> go.Heatmap:
+def _heat(line: dict[str, Any], height: tuple[float, float], edge: float, bar: bool, share: bool = False) -> go.Heatmap:
     """A channel's attributions as a band of colour as high as its panel."""
     values, wide = np.array(line["values"]), line["block"]
     edges = np.minimum(np.arange(len(values) + 1) * wide, line["steps"]) + 0.5
@@ -87,12 +102,16 @@ def _heat(line: dict[str, Any], height: tuple[float, float], edge: float, bar: b
         colorscale=scale,
         showscale=bar,
         colorbar={
-            "title": {"text": "attribution", "side": "right", "font": {"size": 12}},
+            "title": {
+                "text": "share of attribution" if share else "attribution",
+                "side": "right",
+                "font": {"size": 12},
+            },
             "thickness": 12,
             "len": 1.0,
-            "tickformat": "+.2g",
+            "tickformat": "+.2~p" if share else "+.2g",
         },
-        hovertemplate="%{z:+.4g}<extra></extra>",
+        hovertemplate="%{z:+.2%}<extra></extra>" if share else "%{z:+.4g}<extra></extra>",
     )
 
 

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from auditkit.attribution.evaluation.agreement import TOP, sign_agreement, spearman, top_agreement
 from auditkit.attribution.explicands import Explicands, PartAttribution, completeness_gap
 from auditkit.attribution.importance import agreement, importance, mean_interval, median_interval, shares
+from auditkit.attribution.registry import METHODS
 from auditkit.evidence.metrics import MetricRow
 from auditkit.spec import AuditSpec
 from auditkit.subject.data import Split
@@ -198,3 +200,43 @@ def agreement_rows(
             )
         rows.append(row)
     return rows
+
+
+ROW_AGREEMENT = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("first", pa.string()),
+        ("second", pa.string()),
+        ("rank", pa.float64()),
+        ("top", pa.float64()),
+        ("sign", pa.float64()),
+        ("k", pa.int64()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def row_agreement(explicands: Explicands, found: Mapping[str, PartAttribution]) -> pa.Table:
+    """How far each pair of methods says the same of each explained row: one line per pair and row.
+
+    rank: Spearman's correlation of the magnitudes of all parts. top: share of the k weightiest parts that both have.
+    sign: share of them that both have with the same sign. What is not defined is null, and `reason` says why.
+    """
+    present = None if explicands.present is None else explicands.present.cpu().numpy()
+    values = {name: part.values.double().cpu().numpy() for name, part in found.items()}
+    records = []
+    for first, second in combinations(values, 2):
+        a, b = values[first], values[second]
+        rank, top = spearman(np.abs(a), np.abs(b), present), top_agreement(a, b)
+        unsigned = [METHODS[name].title for name in (first, second) if not METHODS[name].signed]
+        sign = np.full(len(a), np.nan) if unsigned else sign_agreement(a, b)
+        for place, row in enumerate(explicands.rows.tolist()):
+            why = [] if np.isfinite(rank[place]) else ["fewer than three parts, or all weighing alike, have no ranking"]
+            why += [] if np.isfinite(top[place]) else ["neither method attributes anything"]
+            why += [f"{' and '.join(unsigned)} {'tell' if len(unsigned) > 1 else 'tells'} no sign"] if unsigned else []
+            told = [float(part[place]) if np.isfinite(part[place]) else None for part in (rank, top, sign)]
+            records.append(
+                {"row": row, "first": first, "second": second, "k": TOP, "reason": "; ".join(why)}
+                | dict(zip(("rank", "top", "sign"), told, strict=True))
+            )
+    return pa.Table.from_pylist(records, schema=ROW_AGREEMENT)

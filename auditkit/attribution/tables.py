@@ -9,12 +9,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from auditkit.attribution.explicands import Explicands, PartAttribution, completeness_gap
-from auditkit.attribution.method import Validity
+from auditkit.attribution.method import Validity, example_inputs
 from auditkit.attribution.registry import METHODS
 from auditkit.engine.readable import pooled
 from auditkit.subject.data import Schema, Split
 from auditkit.subject.model import Model
-from auditkit.subject.preprocessing import ImagePreprocessing, SeriesPreprocessing, TablePreprocessing
+from auditkit.subject.preprocessing import (
+    ImagePreprocessing,
+    SeriesPreprocessing,
+    TablePreprocessing,
+    category_values,
+)
 
 PARTS = {"table": "columns", "image": "cells", "text": "words", "series": "windows"}
 """what rows are → what they are explained by"""
@@ -40,6 +45,42 @@ def method_table(validity: Mapping[str, Validity], model: Model) -> pa.Table:
         for name, found in validity.items()
     ]
     return pa.Table.from_pylist(records)
+
+
+def preflight_table(validity: Mapping[str, Validity], model: Model) -> pa.Table:
+    """For every method there is: method, title, status on this model, reason, and whether this audit used it.
+
+    validity: what is known already of the methods that the audit wanted.
+    """
+    inputs = example_inputs(model)
+    known = {name: validity[name] if name in validity else METHODS[name].valid_for(model, inputs) for name in METHODS}
+    records = [
+        {
+            "method": name,
+            "title": METHODS[name].title,
+            "status": found.status,
+            "reason": found.reason,
+            "used": name in validity and found.status != "refused",
+        }
+        for name, found in known.items()
+    ]
+    return pa.Table.from_pylist(records)
+
+
+def row_groups(explicands: Explicands, split: Split) -> pa.Table:
+    """Which group of each sensitive attribute an explained row belongs to: one line per attribute and row."""
+    parts = [
+        pa.table(
+            {
+                "row": pa.array(explicands.rows, pa.int64()),
+                "attribute": pa.array([attribute] * len(explicands), pa.string()),
+                "group": pa.array(category_values(split, attribute, explicands.rows).to_pylist(), pa.string()),
+            }
+        )
+        for attribute in split.schema.sensitive
+    ]
+    kinds = pa.schema([("row", pa.int64()), ("attribute", pa.string()), ("group", pa.string())])
+    return pa.concat_tables(parts) if parts else kinds.empty_table()
 
 
 def row_table(explicands: Explicands, found: Mapping[str, PartAttribution], split: Split, target: str) -> pa.Table:

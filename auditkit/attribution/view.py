@@ -8,8 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditkit import theme
-from auditkit.attribution import figures, series_figures, word_figures
+from auditkit.attribution import figures, picture_figures, series_figures, word_figures
+from auditkit.attribution.beeswarm import beeswarm_section
+from auditkit.attribution.evaluation.view import sections as evaluation_sections
 from auditkit.attribution.framing import titles
+from auditkit.attribution.preflight_view import preflight_section
+from auditkit.attribution.strategy_view import whole_set_sections
 from auditkit.attribution.word_view import word_section
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section, matching
@@ -28,8 +32,11 @@ def sections(evidence: Any) -> list[Section]:
     if rows is None or methods is None:
         said = [caveat.text for caveat in evidence.caveats if caveat.analysis == NAME]
         return [Section("nothing", "Explanations", " ".join(said))] if said else []
-    found = [*_overall(evidence, methods), *_by_group(evidence, methods), *_examples(evidence, rows, methods)]
-    return [*found, _checks(evidence, rows, methods)]
+    found = [*_overall(evidence, methods), *beeswarm_section(evidence, methods, leading(methods, rows))]
+    found += [*_by_group(evidence, methods), *_examples(evidence, rows, methods)]
+    found += whole_set_sections(evidence, methods)
+    found += evaluation_sections(evidence, titles(methods), leading(methods, rows))
+    return [*found, *preflight_section(evidence), _checks(evidence, rows, methods)]
 
 
 def explained_rows(evidence: Any) -> pa.Table | None:
@@ -277,11 +284,11 @@ def _examples(evidence: Any, rows: pa.Table, methods: pa.Table) -> list[Section]
     elif "map" in table.column_names:
         present = set(table.column("method").to_pylist())
         shown = [name for name in titles(methods) if name in present]
-        figure = figures.pictures(table, inputs, rows, methods, list(chosen.values()), shown)
+        figure = picture_figures.pictures(table, inputs, rows, methods, list(chosen.values()), shown)
         reading = (
             f"Blue {'raises the number' if numbers else 'speaks for the predicted class'}, orange "
-            f"{'lowers' if numbers else 'against'} it; each map is on its own scale, centred at zero. "
-            "Grad-CAM shows places in favour only, brighter for more."
+            f"{'lowers' if numbers else 'against'} it. All maps share one scale, shares of their row's attribution. "
+            "A method that tells no sign shows how much in blue."
         )
     else:
         figure = figures.steps(table, inputs, rows, methods, list(chosen.values()), lead)

@@ -26,6 +26,8 @@ from auditkit.evidence.section import matching
 
 SIZE, LINE, GAP, WIDE, INDENT = 14, 29, 9, 640, 4
 """pixels: letters, from line to line, between words, a line's length, and from the figure's left edge"""
+HALF, BETWEEN = 300, 24
+"""pixels: a line's length where two methods stand side by side, and between them"""
 SHOWN, LONGEST = 300, 40
 """words of a text that are drawn, and letters of a word"""
 LEADING = 10
@@ -34,54 +36,71 @@ CLASSES, APART = 6, 74
 """panels, and pixels between one and the next below"""
 
 
-def sentences(table: pa.Table, rows: pa.Table, methods: pa.Table, chosen: Sequence[int], method: str) -> go.Figure:
+def sentences(
+    table: pa.Table, rows: pa.Table, methods: pa.Table, chosen: Sequence[int], method: str | Sequence[str]
+) -> go.Figure:
     """The chosen rows' words in lines as they were read, blue behind what speaks for the target, orange against it.
 
-    All rows share one scale. Words are set by pixels, so that the figure reads the same at any width.
+    All rows share one scale. Words are set by pixels, so that the figure reads the same at any width. Of two methods
+    the words stand twice, in two columns whose lines break alike; values are then shares of a row's attribution.
     """
-    found = {row: matching(table, method=method, row=row) for row in chosen}
+    pair = [method] if isinstance(method, str) else list(method)
+    wide = WIDE if len(pair) == 1 else HALF
+    found = {(row, name): matching(table, method=name, row=row) for row in chosen for name in pair}
     edge = max((abs(line["value"]) for lines in found.values() for line in lines), default=0.0) or 1.0
-    notes, down = _scale(edge), LINE + 10.0
+    notes, down = _scale(edge, shares=len(pair) > 1), LINE + 10.0
     for row in chosen:
-        fact = matching(rows, method=method, row=row)[0]
+        fact = matching(rows, method=pair[0], row=row)[0]
         said = f"{heading(fact)} · score {fact['score']:+.2f}, without its words {fact['baseline_score']:+.2f}"
         notes.append(_set(0, down, said, size=13, family=None))
         down += LINE
-        last = -1
-        for across, last, word, value in _laid_out(found[row][:SHOWN]):
-            hover = f"{theme.escape(theme.short(word, LONGEST))}: {value:+.4f}"
-            notes.append(_set(across, down + last * LINE, theme.escape(word), tint(value, edge), hover))
-        down += (last + 1) * LINE + 4
-        if len(found[row]) > SHOWN:
-            notes.append(_set(0, down, f"… and {len(found[row]) - SHOWN} words more", size=12, family=None))
+        lowest = 0.0
+        for column, name in enumerate(pair):
+            aside, below = column * (wide + BETWEEN), down
+            if len(pair) > 1:
+                title = f"<b>{theme.escape(theme.short(titles(methods)[name], 38))}</b>"
+                notes.append(_set(aside, below, title, size=13, family=None))
+                below += LINE
+            last = -1
+            for across, last, word, value in _laid_out(found[row, name][:SHOWN], wide):
+                told = f"{value:+.1%}" if len(pair) > 1 else f"{value:+.4f}"
+                hover = f"{theme.escape(theme.short(word, LONGEST))}: {told}"
+                notes.append(_set(aside + across, below + last * LINE, theme.escape(word), tint(value, edge), hover))
+            lowest = max(lowest, below + (last + 1) * LINE + 4)
+        down = lowest
+        hidden = len(found[row, pair[0]]) - SHOWN
+        if hidden > 0:
+            notes.append(_set(0, down, f"… and {hidden} words more", size=12, family=None))
             down += LINE
         down += 14
     axis = {"visible": False, "range": [0, 1], "fixedrange": True}
     figure = go.Figure(go.Scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip"))
     figure.update_layout(xaxis=axis, yaxis=axis, annotations=notes)
-    return finished(figure, titles(methods)[method], int(down) + 70, top=56, bottom=4).update_layout(margin_l=INDENT)
+    title = " and ".join(titles(methods)[name] for name in pair)
+    return finished(figure, title, int(down) + 70, top=56, bottom=4).update_layout(margin_l=INDENT)
 
 
-def _scale(edge: float) -> list[dict[str, Any]]:
+def _scale(edge: float, shares: bool = False) -> list[dict[str, Any]]:
     """What the colours mean, as five steps."""
     notes, across = [_set(0, 0, "lowers the score", size=12, family=None)], 104.0
     for share in (-1.0, -0.5, 0.0, 0.5, 1.0):
-        text = f"{share * edge:+.2g}" if share else "0"
+        text = (f"{share * edge:+.1%}" if shares else f"{share * edge:+.2g}") if share else "0"
         notes.append(_set(across, 0, text, tint(share * edge, edge), size=12))
         across += len(text) * DIGIT * 12 + GAP
     return [*notes, _set(across + 4, 0, "raises it", size=12, family=None)]
 
 
-def _laid_out(lines: Sequence[dict[str, Any]]) -> Iterator[tuple[float, int, str, float]]:
+def _laid_out(lines: Sequence[dict[str, Any]], most: int = WIDE) -> Iterator[tuple[float, int, str, float]]:
     """(pixels across, line, word, value) of each word; one that goes on with a word (##) stands right behind it."""
     across, line = 0.0, 0
     for place, part in enumerate(lines):
         goes_on = part["word"].startswith("##") and len(part["word"]) > 2
-        word = theme.short(part["word"][2:] if goes_on else part["word"], LONGEST) or "(no word)"
+        longest = min(LONGEST, int(most / (DIGIT * SIZE)))
+        word = theme.short(part["word"][2:] if goes_on else part["word"], longest) or "(no word)"
         if goes_on and place:
             across -= GAP - 4
         wide = width(word) * DIGIT * SIZE
-        if across and across + wide > WIDE:
+        if across and across + wide > most:
             across, line = 0.0, line + 1
         yield across, line, word, part["value"]
         across += wide + GAP

@@ -8,7 +8,7 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
@@ -18,6 +18,7 @@ from auditkit.evidence.metrics import Findings
 from auditkit.spec import AuditSpec
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from torch import Tensor
 
     from auditkit.engine.ledger import Ledger
@@ -66,14 +67,19 @@ class Observer(Protocol):
     def merge(self, other: Self) -> None: ...
 
 
+def no_evidence(_name: str) -> None:
+    """Where no discipline has finished, there is no table of any name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an analysis is given to conclude with."""
+    """What an analysis is given to conclude with. evidence: a finished discipline's table by its full name, or None."""
 
     subject: Subject
     spec: AuditSpec
     ledger: Ledger
     progress: Progress
+    evidence: Callable[[str], pa.Table | None] = no_evidence
 
 
 class Analysis(Protocol):

@@ -141,9 +141,10 @@ class Scorer:
                 raise AuditError("one row does not fit in the device's memory; use a larger device or cpu")
             count //= 2
         together, backwards, alone = seen[0]
-        self.count(3 * count, backward=True)
-        scale = alone.abs().amax(dim=0) + 1e-6
-        apart = torch.maximum((together - alone).abs(), (backwards - alone).abs()) / scale
+        self.count(2 * count + len(alone), backward=True)
+        ends = _ends(count)
+        scale = together.abs().amax(dim=0) + 1e-6
+        apart = torch.maximum((together[ends] - alone).abs(), (backwards[ends] - alone).abs()) / scale
         self.batch_error = float(apart.max())
         self.independent = self.batch_error <= COUPLED
         if not self.independent:
@@ -151,9 +152,9 @@ class Scorer:
         return self.independent
 
     def _three_ways(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
-        """What is seen of the rows together, reversed and put in order again, and one by one."""
+        """What is seen of the rows together, reversed and put in order again, and of the first and last by itself."""
         order = _first(len(rows), rows)
-        alone = torch.cat([self._seen(rows.take(order[place : place + 1])) for place in range(len(rows))])
+        alone = torch.cat([self._seen(rows.take(order[place : place + 1])) for place in _ends(len(rows))])
         return self._seen(rows), self._seen(rows.take(order.flip(0))).flip(0), alone
 
     def _seen(self, rows: Rows) -> Tensor:
@@ -216,6 +217,11 @@ class RowEngine(Scorer):
 
 def _first(count: int, rows: Rows) -> Tensor:
     return torch.arange(count, device=rows.contrast.device)
+
+
+def _ends(count: int) -> list[int]:
+    """The first and the last of so many places."""
+    return [0, count - 1] if count > 1 else [0]
 
 
 def _fits(work: Callable[[Tensor], T], index: Tensor) -> tuple[T] | None:

@@ -87,6 +87,11 @@ class RunFolder:
         record = {"files": files, "caveats": [asdict(caveat) for caveat in findings.caveats]}
         write_atomically(self.folder / discipline / "record.json", to_json(record))
 
+    def table(self, name: str) -> pa.Table | None:
+        """A table that a finished discipline left (`attribution/rows`), for those that come after it; None if none."""
+        path = self.folder / f"{name}.parquet"
+        return pq.read_table(path) if self.finished(name.split("/")[0]) and path.is_file() else None
+
     def rows(self, disciplines: Sequence[str]) -> tuple[list[MetricRow], list[MetricRow]]:
         """The finished disciplines' metric rows: results, and those measured anew each time."""
         kinds: list[list[MetricRow]] = []

@@ -1,7 +1,7 @@
 """Looking through rows of a table where they lie: DuckDB filters, orders and pages; only one page is ever loaded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
@@ -54,7 +54,8 @@ def distinct(evidence: Evidence, table: str, column: str) -> list[Any]:
 class Listing:
     """Which rows of a table to list: its columns with their headings, SQL conditions and order over the view `t`.
 
-    What a user named comes into the SQL through `literal` and `identifier`.
+    What a user named comes into the SQL through `literal` and `identifier`. others: further tables that conditions may
+    speak of, by the name they have there.
     """
 
     table: str
@@ -62,16 +63,17 @@ class Listing:
     conditions: Sequence[str]
     order: str
     key: str
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def page(self, evidence: Evidence) -> pa.Table:
         """The page that the reader has turned to; the widget that turns pages is drawn by `turn`."""
         listed = ", ".join(identifier(column) for column in self.columns)
         place = f"limit {PAGE} offset {PAGE * (int(st.session_state.get(self._state(evidence), 1)) - 1)}"
-        return evidence.query(f"select {listed} from t {self._where()} order by {self.order} {place}", t=self.table)
+        return evidence.query(f"select {listed} from t {self._where()} order by {self.order} {place}", **self._tables())
 
     def turn(self, evidence: Evidence) -> None:
         """The widget that turns pages, where there is more than one."""
-        counted = evidence.query(f"select count(*) as n from t {self._where()}", t=self.table)
+        counted = evidence.query(f"select count(*) as n from t {self._where()}", **self._tables())
         pages = -(-int(counted.column("n")[0].as_py()) // PAGE)
         if pages > 1:
             st.pagination(pages, key=self._state(evidence))
@@ -80,6 +82,9 @@ class Listing:
         """Where the page's number is kept: other conditions or another audit begin at their first page."""
         about = f"{evidence.info['result_digest']} {self.conditions}"
         return f"{self.key}-page-{crc32(about.encode()):08x}"
+
+    def _tables(self) -> dict[str, str]:
+        return {"t": self.table, **self.others}
 
     def _where(self) -> str:
         return f"where {' and '.join(self.conditions)}" if self.conditions else ""

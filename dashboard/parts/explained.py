@@ -1,20 +1,26 @@
-"""One answer explained: choose a method and a row, see what spoke for the answer and what against it."""
+"""One answer explained: narrow down the rows that were explained, choose one, and see what spoke for its answer."""
 
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from auditkit.attribution.figures import explanation
 from auditkit.attribution.framing import titles
 from auditkit.evidence.store import Evidence
-from auditkit.theme import NO_VALUE
-from dashboard.parts.browse import Listing, choose_row, distinct, literal
-from dashboard.parts.figure import show_figure
+from dashboard.parts.browse import Listing, choose_row, columns_of, distinct, literal
+from dashboard.parts.compared import show_row
 from dashboard.parts.guard import spoken
-from dashboard.parts.text import escape, muted
+from dashboard.parts.text import muted
 
-_ROWS, _METHODS = "attribution/rows", "attribution/methods"
+_ROWS, _METHODS, _INPUTS = "attribution/rows", "attribution/methods", "attribution/inputs"
+_GROUPS, _WORDS = "attribution/row_groups", "attribution/explanations"
 _CONDITIONS = {"All": [], "Right": ["label = prediction"], "Wrong": ["label <> prediction"]}
+_ORDERS = {
+    "Strongest score first": "abs(score) desc, row",
+    "Highest score first": "score desc, row",
+    "Lowest score first": "score, row",
+    "Weakest score first": "abs(score), row",
+}
 
 
 def has_explained_rows(evidence: Evidence) -> bool:
@@ -24,32 +30,95 @@ def has_explained_rows(evidence: Evidence) -> bool:
 
 @st.fragment
 def show_explained_rows(evidence: Evidence) -> None:
-    """The rows that were explained, to look through, and the chosen one's explanation."""
+    """Filters, the rows that pass them, and the chosen one by one method or by two."""
     with spoken("one answer's explanation"):
-        methods = evidence.query("select method, title, signed from t", t=_METHODS)
+        methods = evidence.query("select method, title, signed, complete from t", t=_METHODS)
         present = distinct(evidence, _ROWS, "method")
         names = {name: title for name, title in titles(methods).items() if name in present}
         st.markdown(muted("These rows were drawn with the audit's seed. Choose one to see what spoke for its answer."))
-        left, middle, right = st.columns([2, 2, 2], vertical_alignment="bottom")
-        method = left.selectbox("Method", list(names), format_func=names.__getitem__, filter_mode=None)
-        predicted, answers = None, None
-        if not _numbers(evidence):
-            classes = distinct(evidence, _ROWS, "prediction")
-            predicted = middle.selectbox("Predicted", [None, *classes], format_func=lambda c: "any" if c is None else c)
-            answers = right.segmented_control("Answer", list(_CONDITIONS), default="All", required=True)
-        conditions = [f"method = {literal(method)}", *_CONDITIONS[answers or "All"]]
-        if predicted is not None:
-            conditions.append(f"prediction = {literal(predicted)}")
-        listing = Listing(_ROWS, _columns(), conditions, "abs(score) desc, row", "explained")
+        conditions = [f"method = {literal(next(iter(names)))}", *_by_answer(evidence)]
+        further, order = _by_group_and_text(evidence)
+        others = {"g": _GROUPS, "i": _INPUTS, "w": _WORDS}
+        others = {alias: table for alias, table in others.items() if table in evidence.table_names()}
+        listing = Listing(_ROWS, _columns(), [*conditions, *further], order, "explained", others)
         chosen = choose_row(evidence, listing)
-        if chosen is not None:
-            signed = {line["method"]: line["signed"] for line in methods.to_pylist()}
-            _show_one(evidence, method, names[method], chosen, signed[method])
+        if chosen is None:
+            return
+        left, right = st.columns(2)
+        method = left.selectbox("Method", list(names), format_func=names.__getitem__, filter_mode=None)
+        rest = [None, *(name for name in names if name != method)]
+        second = right.selectbox(
+            "Compared with",
+            rest,
+            format_func=lambda name: "nothing" if name is None else names[name],
+            filter_mode=None,
+            disabled=len(rest) == 1,
+            help="This audit explained its rows by one method only." if len(rest) == 1 else None,
+            key="explained-second",
+        )
+        show_row(evidence, chosen, [method] if second is None else [method, second], names, is_number(evidence))
 
 
-def _numbers(evidence: Evidence) -> bool:
+def is_number(evidence: Evidence) -> bool:
     """Whether the model predicts a number, so that no answer is simply right or wrong."""
     return (evidence.info.get("schema") or {}).get("task") == "regression"
+
+
+def _by_answer(evidence: Evidence) -> list[str]:
+    """Conditions by true class, predicted class and whether the answer was right."""
+    if is_number(evidence):
+        return []
+    left, middle, right = st.columns(3, vertical_alignment="bottom")
+    found = []
+    for place, title, column in ((left, "Class", "label"), (middle, "Predicted", "prediction")):
+        classes = distinct(evidence, _ROWS, column)
+        value = place.selectbox(title, [None, *classes], format_func=lambda c: "any" if c is None else c)
+        if value is not None:
+            found.append(f"{column} = {literal(value)}")
+    answers = right.segmented_control("Answer", list(_CONDITIONS), default="All", required=True)
+    return found + _CONDITIONS[answers or "All"]
+
+
+def _by_group_and_text(evidence: Evidence) -> tuple[list[str], str]:
+    """Conditions by a group of people and by a text in the row; and the order of the rows."""
+    people = bool((evidence.info.get("schema") or {}).get("sensitive"))
+    searched = _searched(evidence)
+    places = iter(st.columns(3, vertical_alignment="bottom"))
+    found = _by_group(evidence, next(places)) if people else []
+    order = next(places).selectbox("Order", list(_ORDERS), filter_mode=None)
+    if searched:
+        text = next(places).text_input("Text in the row", placeholder="any").strip().lower()
+        has = [
+            f"row in (select row from {alias} where contains(lower({column}), {literal(text)}))"
+            for alias, column in searched.items()
+        ]
+        found += [f"({' or '.join(has)})"] if text else []
+    if people and _GROUPS not in evidence.table_names():
+        st.markdown(muted("No choice by group: this audit was made before groups were kept with explained rows."))
+    return found, _ORDERS[order]
+
+
+def _by_group(evidence: Evidence, place: DeltaGenerator) -> list[str]:
+    pairs = []
+    if _GROUPS in evidence.table_names():
+        found = evidence.query('select distinct attribute, "group" as name from t order by 1, 2', t=_GROUPS)
+        pairs = [(line["attribute"], line["name"]) for line in found.to_pylist()]
+    chosen = place.selectbox(
+        "Group",
+        [None, *pairs],
+        format_func=lambda pair: "any" if pair is None else f"{pair[0]}: {'not known' if pair[1] is None else pair[1]}",
+        disabled=not pairs,
+    )
+    if chosen is None:
+        return []
+    group = '"group" is null' if chosen[1] is None else f'"group" = {literal(chosen[1])}'
+    return [f"row in (select row from g where attribute = {literal(chosen[0])} and {group})"]
+
+
+def _searched(evidence: Evidence) -> dict[str, str]:
+    """Name in conditions → the column in which a row's text is looked for; none for pictures and series."""
+    found = {"i": (_INPUTS, "value"), "w": (_WORDS, "word")}
+    return {alias: name for alias, (table, name) in found.items() if name in columns_of(evidence, table)}
 
 
 def _columns() -> dict[str, Any]:
@@ -62,26 +131,4 @@ def _columns() -> dict[str, Any]:
         ),
         "baseline_score": st.column_config.NumberColumn("Baseline's score", format="%.3f"),
         "target": None,
-        "relative_gap": st.column_config.NumberColumn(
-            "Completeness gap", format="percent", help="How far the attributions are from adding up, relative"
-        ),
     }
-
-
-def _show_one(evidence: Evidence, method: str, title: str, chosen: dict[str, Any], signed: bool) -> None:
-    row, label, prediction = chosen["row"], chosen["label"], chosen["prediction"]
-    truth = "its label is not known" if label is None else "rightly" if label == prediction else f"but labelled {label}"
-    if label is not None and _numbers(evidence):
-        truth = f"truly {label}"
-    figure = explanation(evidence, method, row)
-    if figure is None:
-        st.info(f"{escape(title)} left no explanation of row {row}.", icon=":material/info:")
-        return
-    st.subheader(escape(f"Row {row:,} was predicted {prediction or NO_VALUE}, {truth}"), anchor=False)
-    show_figure(figure, f"explanation-{method}-{row}", alt=f"{title} of row {row}")
-    reading = (
-        f"Blue raises the {chosen['target']}, orange lowers it; a longer bar or a stronger colour means more."
-        if signed
-        else f"Brighter places raise the {chosen['target']} more; this method does not tell what lowers it."
-    )
-    st.markdown(muted(f"{reading} An attribution says what the model used, not what causes the outcome."))

@@ -9,11 +9,14 @@ from auditkit.theme import NO_VALUE
 from dashboard.parts.text import escape, muted
 
 _ROWS_IN_FULL, _COLUMNS_IN_FULL = 14, 8
+_ROWS_OF_SENTENCES, _SENTENCE = 40, 40
+"""a table with a cell of so many letters, which a grid would cut, is laid out in full up to so many rows"""
 
 
 def show_table(table: pa.Table, key: str) -> None:
     """Show a table of plain text, as evidence and views give it."""
-    if table.num_rows <= _ROWS_IN_FULL and table.num_columns <= _COLUMNS_IN_FULL:
+    most = _ROWS_OF_SENTENCES if _has_sentences(table) else _ROWS_IN_FULL
+    if table.num_rows <= most and table.num_columns <= _COLUMNS_IN_FULL:
         columns = zip(table.column_names, table.columns, strict=True)
         show_markdown_table(
             {
@@ -23,6 +26,10 @@ def show_table(table: pa.Table, key: str) -> None:
         )
     else:
         show_grid(table, key)
+
+
+def _has_sentences(table: pa.Table) -> bool:
+    return any(len(str(cell)) >= _SENTENCE for column in table.columns for cell in column.to_pylist())
 
 
 def show_markdown_table(columns: Mapping[str, Sequence[str]]) -> None:

@@ -29,6 +29,7 @@ class Known(nn.Module):
         super().__init__()
         self.kind = nn.Embedding(3, 2)
         self.noise = nn.Embedding(4, 2)
+        self.noise.weight.data = torch.arange(8.0).reshape(4, 2)
         self.kind.weight.data = torch.tensor([[0.0, 0.0], [2.0, 5.0], [-2.0, 5.0]])
         self.coupled, self.broken = coupled, broken
 

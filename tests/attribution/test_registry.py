@@ -249,7 +249,8 @@ def test_pictures_agree_with_captum():
     from captum.attr import InputXGradient, IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion
 
     model, split, reference = picture_subject()
-    found = {name: run(name, model, split, reference, tolerance=1e-4) for name in METHODS}
+    compared = ("integrated_gradients", "gradient_x_input", "occlusion", "grad_cam")
+    found = {name: run(name, model, split, reference, tolerance=1e-4) for name in compared}
     explicands = found["occlusion"][1]
     (x,), (b,) = explicands.given.points, explicands.baseline.points
     target = torch.from_numpy(explicands.predictions)
@@ -297,7 +298,27 @@ def subjects():
     return {"table": (mixed_model(), mixed_split(), mixed_split(40, 1, "train")), "picture": picture_subject()}
 
 
-CONTRACT = [(kind, name) for kind in ("table", "picture") for name in METHODS if (kind, name) != ("table", "grad_cam")]
+BY_DESIGN = {("picture", "exact_shapley"), ("table", "interventional_shapley"), ("picture", "interventional_shapley")}
+"""too many parts for all coalitions; no background, which audits do not give"""
+
+
+def contract() -> list[tuple[str, str]]:
+    """Every kind of subject with every method that may be used on it."""
+    return [
+        (kind, name)
+        for kind, (model, _, _) in subjects().items()
+        for name, method in METHODS.items()
+        if (kind, name) not in BY_DESIGN and method.valid_for(model, example_inputs(model)).status != "refused"
+    ]
+
+
+CONTRACT = contract()
+
+
+def test_most_methods_are_held_to_the_contract() -> None:
+    names = {name for _, name in CONTRACT}
+    assert {"integrated_gradients", "occlusion", "grad_cam", "kernel_shap", "permutation_shapley", "deep_lift"} < names
+    assert len(CONTRACT) > len(METHODS)
 
 
 @pytest.mark.parametrize(("kind", "name"), CONTRACT)
@@ -360,7 +381,7 @@ def test_only_unconverged_rows_get_more_steps_and_the_gap_says_so():
     _, relative = completeness_gap(found.values, explicands.change)
     assert (relative <= 1e-3).all()
     assert found.evaluations[0] == 8
-    assert found.evaluations[1] == sum(8 * 2**k for k in range(int(np.log2(found.steps[1] / 8)) + 1))
+    assert found.evaluations[1] > found.steps[1]
     capped, _, _ = run("integrated_gradients", model, split, tolerance=1e-9, maximum_steps=8)
     assert not capped.converged[1]
     assert capped.steps.tolist() == [8, 8]
@@ -370,7 +391,7 @@ def test_the_ledger_counts_every_row():
     model, split, reference = mixed_model(), mixed_split(), mixed_split(40, 1, "train")
     _, _, ledger = run("occlusion", model, split, reference)
     entries = {entry["split"]: entry for entry in ledger.entries()}
-    probe, entered, at_baseline = 3 * 8, len(split), 2
+    probe, entered, at_baseline = 2 * 8 + 2, len(split), 2
     assert entries["test"]["forwards"] == entered + probe + at_baseline + len(split) * 5
     assert entries["train"]["forwards"] == 40
 
@@ -423,7 +444,9 @@ def test_every_method_states_what_it_is():
     for name, method in METHODS.items():
         assert method.name == name
         assert all((method.title, method.direction, method.cost))
-    assert [name for name, method in METHODS.items() if method.complete] == ["integrated_gradients"]
+    complete = {name for name, method in METHODS.items() if method.complete}
+    shapley = {name for name in METHODS if "shap" in name and name != "gradient_shap"}
+    assert complete == {"integrated_gradients", "expected_gradients", "deep_lift", "lrp"} | shapley
 
 
 def test_attribution_can_be_thinned():

@@ -324,10 +324,9 @@ def test_with_more_classes_words_are_told_by_predicted_class(three_classes):
 def test_sections_show_highlighted_words(evidence, three_classes):
     for known in (evidence, three_classes):
         found = sections(known)
-        assert [section.key for section in found] == ["importance", "examples", "checks"]
-        assert all(
-            section.figure is not None and section.reading and section.finding.endswith(".") for section in found
-        )
+        assert [section.key for section in found][:2] == ["importance", "examples"]
+        assert all(section.reading and section.finding.endswith(".") for section in found)
+        assert [section.key for section in found if section.figure is None] == ["preflight"]
     figure = sections(evidence)[1].figure
     backs = {note.text: note.bgcolor for note in figure.layout.annotations if note.hovertext}
     assert backs["great"].startswith("rgba(0, 114, 178")
@@ -337,8 +336,8 @@ def test_sections_show_highlighted_words(evidence, three_classes):
 
 def test_hostile_words_and_classes_never_reach_plotly_as_markup(three_classes):
     for section in sections(three_classes):
-        drawn = json.dumps(json.loads(section.figure.to_json())).replace("\\u003c", "<")
-        assert "<script>" not in drawn
+        drawn = "" if section.figure is None else json.dumps(json.loads(section.figure.to_json()))
+        assert "<script>" not in drawn.replace("\\u003c", "<")
     notes = [note for note in sections(three_classes)[1].figure.layout.annotations if note.hovertext]
     assert {"&lt;", "&gt;"} <= {note.text for note in notes}
 

@@ -1,0 +1,1 @@
+"""Attention as an explanation: which places of a sequence a model looks at, and how the score rests on it."""

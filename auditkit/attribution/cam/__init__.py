@@ -1,0 +1,1 @@
+"""Class activation maps beyond Grad-CAM: where in a picture a layer's channels speak for the score."""

@@ -1,0 +1,1 @@
+"""Insights: what only several disciplines together can say, joined from their finished evidence."""
