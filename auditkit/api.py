@@ -16,7 +16,7 @@ from auditkit.spec import AuditSpec, parse
 from auditkit.subject.blackbox.stored import stored_subject
 from auditkit.subject.bundle import save_bundle
 from auditkit.subject.data import ROLES, Role, Schema, Task
-from auditkit.subject.described import check, named_classes
+from auditkit.subject.described import check, labels_of, named_classes
 from auditkit.subject.load import introduced, load_model
 from auditkit.subject.model import Model
 from auditkit.subject.rows import load_data
@@ -29,7 +29,7 @@ def audit(
     model: Model | nn.Module | str | Path | Any | None,
     data: Any,
     *,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     positive: str | None = None,
     sensitive: Sequence[str] = (),
     classes: Sequence[str] | None = None,
@@ -48,8 +48,9 @@ def audit(
     there is no model but stored predictions: `predictions={"score": "risk", "threshold": 0.5}`, as in `audit.yaml`.
     data: a mapping of split name (train, validation, test, or the name of an out-of-distribution set) to a table
     (path, DataFrame, Arrow) or to a `Split`; anything else is taken as the test split.
-    label, positive, sensitive, classes, features: what the columns mean, where the model does not already say. task:
-    what it predicts, a class or, as a "regression", a number.
+    label, positive, sensitive, classes, features: what the columns mean, where the model does not already say; a list
+    of columns as `label` are several labels of 1 or 0, one for each output. task: what it predicts, a class or, as a
+    "regression", a number, or as "multilabel" yes or no to each of them.
     gates: metric → condition, as in `audit.yaml`. settings: any other setting of `audit.yaml` (seed, fairness, ...).
 
     Raises InputError for wrong input, AuditError for an audit that could not finish.
@@ -58,7 +59,7 @@ def audit(
     """
     columns = {
         "task": task,
-        "label": label,
+        "label": label if label is None or isinstance(label, str) else list(label),
         "positive": positive,
         "sensitive": list(sensitive),
         "classes": None if classes is None else list(classes),
@@ -75,16 +76,17 @@ def audit(
     loaded = load_model(
         model, classes=named_classes(spec.columns), features=features, device=spec.device,
         architecture=spec.architecture, arguments=spec.arguments, outputs=spec.outputs, takes=spec.takes,
-        categories=spec.categories, keywords=spec.keywords, output=spec.output, task=task,
+        categories=spec.categories, keywords=spec.keywords, output=spec.output, task=spec.columns.task,
     )  # fmt: skip
-    known = loaded.schema or Schema(loaded.preprocessing.columns, loaded.classes)
+    known = loaded.schema or Schema(loaded.preprocessing.columns, loaded.classes, task=loaded.task)
     schema = Schema(
         known.features,
         loaded.classes,
-        label or known.label,
+        None if loaded.multilabel else spec.columns.label or known.label,
         loaded.class_of(positive) or known.positive,
         tuple(sensitive or known.sensitive),
         loaded.task,
+        labels_of(known, spec.columns),
     )
     splits = tuple(
         load_data(source, name=str(split), schema=schema, aliases=loaded.aliases) for split, source in sources.items()

@@ -3,20 +3,17 @@
 A typo in a key is answered with the nearest key. Paths are relative to the file that names them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from auditkit.errors import InputError, nearest
 
 DISCIPLINES = ("performance", "fairness", "attribution", "activations", "ood", "energy")
-
-
-MULTILABEL = (
-    "several labels at once are not audited; audit each label by itself as a classification, or check the fairness of "
-    "stored predictions of all with auditkit.check_outcomes(task='multilabel')"
-)
+INSIGHTS = "insights"
+"""what joins the evidence of several disciplines, and so runs after them"""
 
 
 class Strict(BaseModel):
@@ -88,8 +85,8 @@ class PredictionsSpec(Strict):
 
     Exactly one of `decision` (a class), `score` (of the positive class; decided positive from `threshold` on, 0.5 for
     a probability), `probabilities` and `logits` (class: column; or the name of a column of lists, or the beginning of
-    the names of number columns, in the order of the classes). `features` are vectors, such as penultimate features:
-    columns, a column of lists or the beginning of the names of number columns.
+    the names of number columns, in the order of the classes), and of a regression `number`. `features` are vectors,
+    such as penultimate features: columns, a column of lists or the beginning of the names of number columns.
     """
 
     decision: str | None = None
@@ -97,11 +94,12 @@ class PredictionsSpec(Strict):
     threshold: float | None = Field(None, allow_inf_nan=False)
     probabilities: dict[str, str] | str | None = None
     logits: dict[str, str] | str | None = None
+    number: str | None = None
     features: list[str] | str | None = None
 
     @model_validator(mode="after")
     def _one_answer(self) -> "PredictionsSpec":
-        ways = ("decision", "score", "probabilities", "logits")
+        ways = ("decision", "score", "probabilities", "logits", "number")
         if sum(getattr(self, way) is not None for way in ways) != 1:
             raise ValueError(f"give exactly one of {', '.join(ways)}")
         if self.threshold is not None and self.score is None:
@@ -109,24 +107,61 @@ class PredictionsSpec(Strict):
         return self
 
 
+_ALSO_A_LIST: Any = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}
+
+
+def check_labels(names: Sequence[Any]) -> None:
+    """Raises ValueError for fewer than two labels, or two of the same name."""
+    shown = ", ".join(map(str, names[:10])) or "none"
+    if len(names) < 2:
+        raise ValueError(f"several labels are at least two, but there is {shown}; audit one label as a classification")
+    if len(set(map(str, names))) < len(names):
+        raise ValueError(f"two of the labels have the same name: {shown}")
+
+
 class SchemaSpec(Strict):
     """What the columns mean. Features default to those the model's preprocessing knows."""
 
-    task: Literal["classification", "regression"] | None = Field(
-        None, description="whether a class or a number is predicted; the model's own when left out"
+    task: Literal["classification", "regression", "multilabel"] | None = Field(
+        None,
+        description="whether a class, a number, or yes or no to each of several labels is predicted; the model's own "
+        "when left out",
     )
-    label: str | None = None
+    label: str | None = Field(None, json_schema_extra=_ALSO_A_LIST)
+    labels: list[str] = Field(default_factory=list, description="columns of several labels, as label: [a, b] says too")
     positive: str | None = None
     classes: list[str] | None = None
     sensitive: list[str] = Field(default_factory=list)
     features: list[str] | None = None
 
-    @field_validator("task", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _one_label(cls, given: Any) -> Any:
-        if given == "multilabel":
-            raise ValueError(MULTILABEL)
-        return given
+    def _several_labels(cls, given: Any) -> Any:
+        """A list under `label` stands for `labels`, and several labels for the task that has them."""
+        if not isinstance(given, dict):
+            return given
+        content = dict(given)
+        if isinstance(content.get("label"), (list, tuple)):
+            if content.get("labels"):
+                raise ValueError("give the columns of several labels once, as label: [...]")
+            content |= {"label": None, "labels": list(content["label"])}
+            check_labels(content["labels"])
+        if content.get("labels") and content.get("task") is None:
+            content["task"] = "multilabel"
+        return content
+
+    @model_validator(mode="after")
+    def _labels_of_their_task(self) -> "SchemaSpec":
+        several = self.task == "multilabel"
+        if self.labels and not several:
+            raise ValueError(f"label names several columns, but task is {self.task}; several labels are multilabel")
+        if several and self.label is not None:
+            raise ValueError(f"label is {self.label!r}, but a multilabel task has several: label: [..., ...]")
+        if several and self.positive is not None:
+            raise ValueError("positive is a class, but of several labels each is yes or no; leave positive out")
+        if self.labels:
+            check_labels(self.labels)
+        return self
 
 
 class FairnessSpec(Strict):
@@ -228,7 +263,7 @@ class AuditSpec(Strict):
     predictions: PredictionsSpec | None = Field(None, description="stored predictions, in place of a model")
     data: DataSpec = DataSpec()
     columns: SchemaSpec = SchemaSpec()
-    analyses: list[str] = Field(default_factory=lambda: list(DISCIPLINES))
+    analyses: list[str] = Field(default_factory=lambda: [*DISCIPLINES, INSIGHTS])
     performance: PerformanceSpec = PerformanceSpec()
     fairness: FairnessSpec = FairnessSpec()
     attribution: AttributionSpec = AttributionSpec()

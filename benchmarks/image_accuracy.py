@@ -71,13 +71,13 @@ def mnist(one_class: bool) -> dict[str, Split]:
     def split(name: str, role: Role, images: np.ndarray, labels: list[str]) -> Split:
         return Split(name, role, pa.table({"label": labels}), schema, {"images": images[:, None]})
 
-    made = {}
+    made: dict[str, Split] = {}
     for role, rows in roles.items():
         labels = ["usual"] * len(rows) if one_class else [str(label) for label in digits["labels"][rows]]
         made[role] = split(role, role, digits["images"][rows], labels)
     if one_class:
         made["fashion"] = split("fashion", "ood", items["images"], ["unusual"] * len(items["images"]))
-    return made  # type: ignore[return-value]
+    return made
 
 
 def logits(model: Model, split: Split) -> np.ndarray:

@@ -184,6 +184,9 @@ def _caveats(
     if silent and observed:
         text = f"{', '.join(map(repr, silent))}: no output was seen, so nothing is said of it."
         caveats.append(Caveat(NAME, text, f"{NAME}/layers", "note"))
+    if context.subject.model.multilabel and observed:
+        text = "Rows of the map have no label, since each may have several; predicted is the label that scores highest."
+        caveats.append(Caveat(NAME, text, f"{NAME}/map", "note"))
     if _mask(context.subject) is not None:
         text = "Places of a text that only fill up are left out of the layers' statistics."
         caveats.append(Caveat(NAME, text, f"{NAME}/layers", "note"))

@@ -184,7 +184,7 @@ def top_pictures(top: pa.Table, inputs: pa.Table, units: Sequence[int]) -> go.Fi
         for line in matching(top, unit=unit):
             if line["row"] in seen:
                 figure.add_trace(theme.picture(seen[line["row"]]), row=place, col=line["rank"])
-            label = theme.escape(f"{theme.short(str(line['label']), 10)} · {line['value']:.2f}")
+            label = theme.escape(f"{theme.short(str(line['label'] or theme.NO_VALUE), 10)} · {line['value']:.2f}")
             figure.update_xaxes(title={"text": label, "font": {"size": 11}, "standoff": 2}, row=place, col=line["rank"])
     figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False, constrain="domain")
     figure.update_yaxes(showticklabels=False, showgrid=False, zeroline=False, autorange="reversed", constrain="domain")
@@ -227,7 +227,7 @@ def top_curves(top: pa.Table, inputs: pa.Table, units: Sequence[int]) -> go.Figu
                     **at,
                 )
                 named.add(channel)
-            label = theme.escape(f"{theme.short(str(line['label']), 10)} · {line['value']:.2f}")
+            label = theme.escape(f"{theme.short(str(line['label'] or theme.NO_VALUE), 10)} · {line['value']:.2f}")
             figure.update_xaxes(title={"text": label, "font": {"size": 11}, "standoff": 2}, **at)
     figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False)
     figure.update_yaxes(showticklabels=False, showgrid=False, zeroline=False, range=[-0.05, 1.05])

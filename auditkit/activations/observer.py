@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from auditkit.activations.extremes import TopRows
@@ -82,7 +83,7 @@ class ActivationsObserver:
     def _update_features(self, observation: Observation, picked: torch.Tensor) -> None:
         features = observation.features
         assert features is not None
-        predictions = observation.logits.argmax(dim=1).cpu().numpy()
+        predictions = _predicted(observation)
         kept = kept_units(features.shape[1])
         if len(picked) and self.wanted.layers:
             self.features.update(features[picked][:, kept])
@@ -103,6 +104,13 @@ class ActivationsObserver:
         self.features.merge(other.features)
         self.reservoir.merge(other.reservoir)
         self.top.merge(other.top)
+
+
+def _predicted(observation: Observation) -> npt.NDArray[np.int64]:
+    """The class of the largest logit of each row, int64 [n]; of several labels -1 where none is found."""
+    best = observation.logits.max(dim=1)
+    places: npt.NDArray[np.int64] = best.indices.cpu().numpy()
+    return places if observation.marks is None else np.where(best.values.cpu().numpy() >= 0, places, -1)
 
 
 def _row_means(units: torch.Tensor, stand: torch.Tensor | None, picked: torch.Tensor) -> torch.Tensor:

@@ -96,8 +96,9 @@ def _map(evidence: Any) -> list[Section]:
     finding = f"The map keeps {kept} of the variance of the penultimate features"
     finding += f", which use about {theme.number(rank.value)} directions." if rank else "."
     schema = evidence.info.get("schema", {})
-    classes = [] if schema.get("task") == "regression" else list(schema.get("classes", []))
-    apart = "classes that lie apart are easy to tell apart. " if classes else "rows that lie together look alike. "
+    apart = schema.get("task", "classification") == "classification"
+    classes = list(schema.get("classes", [])) if apart else []
+    look = "classes that lie apart are easy to tell apart. " if classes else "rows that lie together look alike. "
     outside = any(role == "ood" for role in points.column("role").to_pylist())
     return [
         Section(
@@ -106,7 +107,7 @@ def _map(evidence: Any) -> list[Section]:
             finding,
             figure=figures.feature_map(points, classes, shares),
             reading="Each mark is a row where the last layer sees it: "
-            + apart
+            + look
             + (
                 "Crosses are out-of-distribution rows; among the coloured marks the model cannot see that they are "
                 "foreign, at least in these two directions. "

@@ -25,6 +25,7 @@ from auditkit.attribution.summary import (
     importance_rows,
     row_agreement,
     sensitive_rows,
+    value_directions,
 )
 from auditkit.attribution.tables import (
     baseline_table,
@@ -48,7 +49,7 @@ from auditkit.evidence.metrics import Caveat, Findings, MetricRow
 from auditkit.spec import AuditSpec
 from auditkit.subject.data import Split
 from auditkit.subject.model import Model
-from auditkit.subject.preprocessing import SeriesPreprocessing
+from auditkit.subject.preprocessing import SeriesPreprocessing, TablePreprocessing
 from auditkit.subject.subject import Subject
 
 NAME = "attribution"
@@ -194,6 +195,9 @@ def _findings(
         }
         | {f"{NAME}/{name}": table for name, table in explained.items()}
     )
+    if isinstance(model.preprocessing, TablePreprocessing):
+        numeric = [column.name for column in model.preprocessing.numeric]
+        findings.tables[f"{NAME}/directions"] = value_directions(explicands, found, split, numeric)
     findings.metrics += check_rows(explicands, found, split)
     present = None if explicands.present is None else explicands.present.cpu().numpy()
     findings.metrics += agreement_rows(found, split, confidence, rng, present)

@@ -102,22 +102,39 @@ def beeswarm_section(evidence: Any, methods: pa.Table, lead: str) -> list[Sectio
     drawn = f"{theme.number(min(rows, MOST), 'rows')} explained rows"
     if rows > MOST:
         drawn = f"The first {drawn} of {theme.number(rows, 'rows')}"
+    told = _directions(evidence, lead)
     columns = f"all {len(values)} columns" if len(values) <= SHOWN else f"{SHOWN} of {len(values)} columns"
     return [
         Section(
             "beeswarm",
             "What each column does, row by row",
-            f"{drawn} in {columns}: each dot is one row.",
+            told or f"{drawn} in {columns}: each dot is one row.",
             figure=beeswarm(
                 table, evidence.table("attribution/inputs"), evidence.table("attribution/baseline"), methods, lead
             ),
-            reading="Right of zero the column raised the score, left of it it lowered it. Colour: the row's own value "
+            reading=f"{drawn} in {columns}, each dot one row. Right of zero the column raised the score, left of it it lowered it. Colour: the row's own value "
             "among all explained rows, from low to high; grey where a column is no number or its value is missing. A "
             "colour on one side alone: the column works one way. Colours mixed: it depends on the others.",
             how=f"{titles(methods)[lead]}. Columns are ordered by the sum of their magnitudes. Colour is the rank of "
-            "the value. Dots are moved up and down only to be seen, in an order drawn with a fixed seed.",
+            "the value. Correlations are Spearman's, of a column's values with its attributions. Dots are moved up and down only to be seen, in an order drawn with a fixed seed.",
         )
     ]
+
+
+def _directions(evidence: Any, method: str, most: int = 3) -> str:
+    """Which columns of numbers work one way most plainly, as a sentence; empty where the audit did not keep it."""
+    table = evidence.table("attribution/directions")
+    lines = [] if table is None else [line for line in matching(table, method=method) if line["rank"] is not None]
+    ranked = sorted(lines, key=lambda line: -abs(line["rank"]))[:most]
+    said = []
+    for word, own in (
+        ("raise", [line for line in ranked if line["rank"] > 0]),
+        ("lower", [line for line in ranked if line["rank"] < 0]),
+    ):
+        names = [f"{line['column']} ({line['rank']:+.2f})" for line in own]
+        if names:
+            said.append(f"{word} the score for {' and '.join(names)}")
+    return f"Larger values most plainly {' and '.join(said)}, by rank correlation." if said else ""
 
 
 def _by_column(table: pa.Table, method: str) -> dict[str, dict[int, float]]:

@@ -2,7 +2,8 @@
 
 **Target.** For two classes the log-odds of the positive class (its logit minus the other's; the second class where
 none is declared positive), the same for every row, so that a sign means the same everywhere. For more classes the
-logit of the class the model predicts for that row. Of a regression the number that is predicted, in its own unit.
+logit of the class the model predicts for that row. Of a regression the number that is predicted, in its own unit; of
+several labels the logit of the one that scores highest for that row, whether or not it is found.
 
 **Baseline.** The average training row: each number at its training mean, each category at the mean of its embeddings
 over training rows, each image at the mean image. It is an answer to "compared with what?", not the only one, and is
@@ -169,9 +170,10 @@ def completeness_gap(values: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
     return gap, gap.abs() / scale
 
 
-def contrast_of(logits: Tensor, positive: int | None) -> Tensor:
+def contrast_of(logits: Tensor, schema: Schema) -> Tensor:
     """The weights [n, classes] that make a row's target from its logits."""
-    if logits.shape[1] == 2:
+    if logits.shape[1] == 2 and schema.task != "multilabel":
+        positive = schema.positive_index
         weights = torch.full_like(logits, -1.0)
         weights[:, 1 if positive is None else positive] = 1.0
         return weights
@@ -186,6 +188,8 @@ def target_text(schema: Schema) -> str:
     """
     if schema.task == "regression":
         return f"predicted {schema.label or schema.classes[0]}"
+    if schema.task == "multilabel":
+        return "logit of the label that scores highest for the row"
     if len(schema.classes) == 2:
         positive = 1 if schema.positive_index is None else schema.positive_index
         return f"log-odds of {schema.classes[positive]!r} (its logit minus that of {schema.classes[1 - positive]!r})"
@@ -197,10 +201,9 @@ def explicands_of(engine: RowEngine, split: Split, rows: np.ndarray, reference: 
 
     Raises SpaceError where the model's inputs have no attribution space.
     """
-    positive = split.schema.positive_index
-    given, logits = _entered(engine, split, rows, positive)
+    given, logits = _entered(engine, split, rows)
     if "gradients" not in engine.model.lacks and not engine.probe(given):
-        given, logits = _entered(engine, split, rows, positive)
+        given, logits = _entered(engine, split, rows)
     preprocessing = engine.model.preprocessing
     partition = partition_of(engine.model, engine.space, given.points)
     words, present = None, None
@@ -224,13 +227,13 @@ def explicands_of(engine: RowEngine, split: Split, rows: np.ndarray, reference: 
     )
 
 
-def _entered(engine: RowEngine, split: Split, rows: np.ndarray, positive: int | None) -> tuple[Rows, Tensor]:
+def _entered(engine: RowEngine, split: Split, rows: np.ndarray) -> tuple[Rows, Tensor]:
     batches = list(engine.enter(split, rows))
     points, held = (tuple(torch.cat(parts) for parts in zip(*(b[at] for b in batches), strict=True)) for at in (0, 1))
     logits = torch.cat([logits for _, _, logits in batches])
     if not points:
         raise SpaceError("the model takes no input that could be attributed to")
-    return Rows(points, contrast_of(logits, positive), held), logits
+    return Rows(points, contrast_of(logits, split.schema), held), logits
 
 
 def baseline_scores(engine: Scorer, baseline: Baseline, given: Rows) -> Tensor:

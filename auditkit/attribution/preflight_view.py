@@ -19,7 +19,7 @@ def preflight_section(evidence: Any) -> list[Section]:
     table = evidence.table(f"{NAME}/methods") if known is None else known
     if table is None or table.num_rows == 0:
         return []
-    lines = sorted(table.to_pylist(), key=lambda line: list(MARKS).index(line["status"]))
+    lines = sorted(table.to_pylist(), key=lambda line: (list(MARKS).index(line["status"]), not line.get("used")))
     counts = [(word, [line for line in lines if line["status"] == word]) for word in MARKS]
     said = [f"{len(found)} {'is' if len(found) == 1 else 'are'} {word}" for word, found in counts if found]
     columns = {

@@ -72,7 +72,7 @@ def curves(
         if row != before:
             for column, name in enumerate(pair, start=1):
                 part = figure.get_subplot(place, column)
-                text = heading(facts[row]) if len(pair) == 1 else theme.escape(names[name])
+                text = heading(facts[row]) if len(pair) == 1 else _entitled(methods, name)
                 note = {"text": text, "showarrow": False, "font": {"size": 13}}
                 place_at = {"x": part.xaxis.domain[0], "xref": "paper", "xanchor": "left"}
                 figure.add_annotation(**note, **place_at, y=part.yaxis.domain[1], yref="paper", yanchor="bottom")
@@ -80,6 +80,12 @@ def curves(
     figure.update_xaxes(range=[0.5, panels[0][1]["steps"] + 0.5], showgrid=False, zeroline=False)
     figure.update_xaxes(title="step", row=len(panels))
     return finished(figure, title, height, top=78)
+
+
+def _entitled(methods: pa.Table, method: str) -> str:
+    """A method's title and whether it tells signs, escaped."""
+    known = matching(methods, method=method)[0]
+    return theme.escape(known["title"]) + ("" if known["signed"] else " (tells no sign)")
 
 
 def _weightiest(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -240,3 +240,32 @@ def row_agreement(explicands: Explicands, found: Mapping[str, PartAttribution]) 
                 | dict(zip(("rank", "top", "sign"), told, strict=True))
             )
     return pa.Table.from_pylist(records, schema=ROW_AGREEMENT)
+
+
+def value_directions(
+    explicands: Explicands, found: Mapping[str, PartAttribution], split: Split, numeric: Sequence[str]
+) -> pa.Table:
+    """Which way a column of numbers works: Spearman's correlation of its values with its attributions, over rows.
+
+    One line per method and column: method, column, rank (null, with a reason, where there is none), n.
+    """
+    records = []
+    for method, attribution in found.items():
+        every = attribution.values.double().cpu().numpy()
+        for name in numeric:
+            told = split.column(name).take(pa.array(explicands.rows)).to_pylist()
+            values = np.array([np.nan if value is None else float(value) for value in told])
+            known = np.isfinite(values)
+            own = every[known, explicands.partition.parts.index(name)]
+            rank = float(spearman(values[None, known], own[None])[0])
+            records.append(
+                {
+                    "method": method,
+                    "column": name,
+                    "rank": rank if np.isfinite(rank) else None,
+                    "n": int(known.sum()),
+                    "reason": "" if np.isfinite(rank) else "fewer than three values, or all alike",
+                }
+            )
+    kinds = [("method", pa.string()), ("column", pa.string()), ("rank", pa.float64()), ("n", pa.int64())]
+    return pa.Table.from_pylist(records, pa.schema([*kinds, ("reason", pa.string())]))

@@ -88,7 +88,9 @@ def row_table(explicands: Explicands, found: Mapping[str, PartAttribution], spli
     schema: Schema = split.schema
     labels, predictions = _answers(explicands, split)
     n = len(explicands)
-    targets = [target] * n if len(schema.classes) <= 2 else [f"logit of {name!r}" for name in predictions]
+    targets = [target] * n
+    if schema.task == "multilabel" or len(schema.classes) > 2:
+        targets = [f"logit of {schema.classes[place]!r}" for place in explicands.predictions]
     parts = []
     for method, attribution in found.items():
         gap, relative = completeness_gap(attribution.values, explicands.change)
@@ -114,13 +116,32 @@ def row_table(explicands: Explicands, found: Mapping[str, PartAttribution], spli
 
 
 def _answers(explicands: Explicands, split: Split) -> tuple[list[str | None], list[str | None]]:
-    """True and predicted classes by name, or numbers written out; None where the truth is not known."""
+    """True and predicted classes by name, or numbers written out; None where the truth is not known.
+
+    Of several labels the answer that is explained: the label by its name, or that it is not there.
+    """
+    if split.marks is not None:
+        return _answers_to_labels(explicands, split, split.marks)
     if split.targets is None:
         names = np.array([*split.schema.classes, None], dtype=object)
         return names[split.labels[explicands.rows]].tolist(), names[explicands.predictions].tolist()
     both = split.targets[explicands.rows], explicands.scores.cpu().numpy()
     truth, predicted = ([f"{value:.6g}" if np.isfinite(value) else None for value in side] for side in both)
     return truth, predicted
+
+
+def _answers_to_labels(
+    explicands: Explicands, split: Split, marks: npt.NDArray[np.int8]
+) -> tuple[list[str | None], list[str | None]]:
+    """Whether the label that is explained is there, and whether the model says so; its score is its logit."""
+    names = [split.schema.classes[place] for place in explicands.predictions]
+    truth = marks[explicands.rows, explicands.predictions].tolist()
+    found = (explicands.scores.cpu().numpy() >= 0).tolist()
+    said = {1: "{}", 0: "not {}"}
+    return (
+        [said[mark].format(name) if mark >= 0 else None for name, mark in zip(names, truth, strict=True)],
+        [said[int(yes)].format(name) for name, yes in zip(names, found, strict=True)],
+    )
 
 
 def _optional(values: npt.NDArray | None, n: int, kind: pa.DataType) -> pa.Array:

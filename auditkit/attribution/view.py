@@ -263,7 +263,8 @@ def _examples(evidence: Any, rows: pa.Table, methods: pa.Table) -> list[Section]
     if table is None or table.num_rows == 0:
         return []
     lead = leading(methods, rows)
-    numbers = evidence.info.get("schema", {}).get("task") == "regression"
+    task = evidence.info.get("schema", {}).get("task")
+    numbers, what = task == "regression", "explained label" if task == "multilabel" else "predicted class"
     chosen = example_rows(rows, lead, numbers)
     said = _listed([f"row {row} ({words})" for words, row in chosen.items()])
     if "word" in table.column_names:
@@ -272,7 +273,7 @@ def _examples(evidence: Any, rows: pa.Table, methods: pa.Table) -> list[Section]
             f"The words as the model reads them: blue raises the {matching(rows, method=lead)[0]['target']}, orange "
             "lowers it, stronger colour more; all rows share one scale."
             if len({line["target"] for line in matching(rows, method=lead)}) == 1
-            else "The words as the model reads them: blue raises the logit of the predicted class, orange lowers it, "
+            else f"The words as the model reads them: blue raises the logit of the {what}, orange lowers it, "
             "stronger colour more; all rows share one scale."
         )
     elif "channel" in table.column_names:
@@ -286,7 +287,7 @@ def _examples(evidence: Any, rows: pa.Table, methods: pa.Table) -> list[Section]
         shown = [name for name in titles(methods) if name in present]
         figure = picture_figures.pictures(table, inputs, rows, methods, list(chosen.values()), shown)
         reading = (
-            f"Blue {'raises the number' if numbers else 'speaks for the predicted class'}, orange "
+            f"Blue {'raises the number' if numbers else f'speaks for the {what}'}, orange "
             f"{'lowers' if numbers else 'against'} it. All maps share one scale, shares of their row's attribution. "
             "A method that tells no sign shows how much in blue."
         )

@@ -32,7 +32,7 @@ def word_section(words: pa.Table, methods: pa.Table, lead: str, target: str, bas
         _finding(clear, target, shared),
         figure=word_figures.leading_words(words, methods, lead),
         reading=(f"Bars: mean attribution to the {target}; blue raises it, orange lowers it. " if shared else "")
-        + ("" if shared else "Bars: mean attribution to the logit of the class predicted; blue raises it. ")
+        + ("" if shared else "Bars: mean attribution to the logit of the predicted class or label; blue raises it. ")
         + "In brackets: how many explained rows have the word. A word that should not matter is a reason to look.",
         table=_word_table(lines, shared),
         how=how,

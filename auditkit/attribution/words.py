@@ -3,8 +3,9 @@
 A word's attribution in a row is the sum over the places where it stands; its mean over the rows that have it says which
 way the word speaks and how strongly. Where there are two classes, the target is the same for every row and a word has
 one mean over all rows beside those by predicted class; with more classes the target is the predicted class, and means
-are by class alone. The interval is Student's, over rows, from five rows on: it covers the choice of rows for a word
-named beforehand. Of the words at the top of a long list some stand there by chance, which their intervals do not know.
+are by class alone, as they are by label where there are several labels. The interval is Student's, over rows, from five
+rows on: it covers the choice of rows for a word named beforehand. Of the words at the top of a long list some stand
+there by chance, which their intervals do not know.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def word_table(
 def _selections(explicands: Explicands, split: Split) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
     """Class name → which explained rows count."""
     classes = () if split.schema.task == "regression" else split.schema.classes
-    if len(classes) <= 2:
+    if len(classes) <= 2 and split.schema.task != "multilabel":
         yield "", np.ones(len(explicands), dtype=bool)
     for index, name in enumerate(classes):
         if (chosen := explicands.predictions == index).any():

@@ -45,7 +45,8 @@ class Observation:
     """What one forward pass showed of a batch. Tensors stay on the model's device, detached, in float32.
 
     rows: int64 [n], positions in the split. labels: int64 [n], class indices, -1 where unknown.
-    targets: float64 [n], the numbers to be predicted, NaN where unknown; None where classes are.
+    targets: float64 [n], the numbers to be predicted, NaN where unknown; None where classes are. marks: int8 [n,
+    labels], of several labels which a row has (1 or 0, -1 where unknown); None where there is one.
     logits: [n, classes], of a regression the number that is predicted, [n, 1]. features: [n, width], the input of the
     last linear layer. activations: layer → [n, ...].
     """
@@ -57,6 +58,7 @@ class Observation:
     inputs: tuple[Tensor, ...] = ()
     activations: Mapping[str, Tensor] = field(default_factory=dict)
     targets: np.ndarray | None = None
+    marks: np.ndarray | None = None
 
 
 class Observer(Protocol):

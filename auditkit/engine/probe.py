@@ -50,4 +50,5 @@ def observe(model: Model, batch: Batch, needs: Needs) -> Observation:
         inputs=batch.inputs if needs.inputs else (),
         activations=seen,
         targets=batch.targets,
+        marks=batch.marks,
     )

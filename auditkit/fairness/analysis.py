@@ -19,6 +19,7 @@ from auditkit.fairness.groups.draws import Design, checked_weights, design_of
 from auditkit.fairness.groups.ranking import Drawn, auc_rows, single_groups
 from auditkit.fairness.identity.probe import identity_part, speaks
 from auditkit.fairness.outcomes.audited import NumberObserver, number_findings, number_observer, why_not
+from auditkit.fairness.outcomes.audited_labels import LabelObserver, label_findings, label_observer
 from auditkit.fairness.parts import Rows, in_split, parts_of, thresholds_part
 from auditkit.fairness.scores.bins import ScoreCounts
 from auditkit.fairness.sensitivity.verdicts import verdicts_table
@@ -81,18 +82,20 @@ class FairnessAnalysis:
     title = "Fairness"
 
     def needs(self, subject: Subject, spec: AuditSpec) -> Needs:
-        """Logits, where there are groups and a positive class or a number to judge."""
-        if subject.schema.task == "regression":
+        """Logits, where there are groups and a positive class, several labels or a number to judge."""
+        if subject.schema.task != "classification":
             return Needs(logits=not why_not(subject))
         return Needs(logits=not _not_applicable(subject))
 
     def observe(
         self, context: Context, split: Split, earlier: Mapping[str, Observer]
-    ) -> FairnessObserver | NumberObserver | None:
+    ) -> FairnessObserver | NumberObserver | LabelObserver | None:
         """Counts for the reference and the test split, scores for validation too; the others sit out."""
         schema = context.subject.schema
         if schema.task == "regression":
             return number_observer(context, split)
+        if schema.task == "multilabel":
+            return label_observer(context, split)
         if split.role not in SCORED_ROLES or schema.positive_index is None or not schema.sensitive:
             return None
         judged = split.role in JUDGED_ROLES
@@ -108,7 +111,9 @@ class FairnessAnalysis:
     def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
         """Rates, gaps, what scores add, and the other parts of a check, from the rows that passed."""
         if context.subject.schema.task == "regression":
-            return number_findings(context, observers, _settings(context.spec))
+            return _of_numbers(context, observers, _settings(context.spec))
+        if context.subject.schema.task == "multilabel":
+            return _of_labels(context, observers, _settings(context.spec))
         reason = _not_applicable(context.subject)
         every = {split: seen for split, seen in observers.items() if isinstance(seen, FairnessObserver)}
         every = {split: observer for split, observer in every.items() if observer.counts.rows}
@@ -137,15 +142,44 @@ class FairnessAnalysis:
         judged = concluded.judged
         gates = {name: given if isinstance(given, list) else [given] for name, given in context.spec.gates.items()}
         for part in (swapped, *_further(context, rows[judged], every, judged, settings, gates)):
-            findings.metrics += part.metrics
-            findings.caveats += part.caveats
-            for name, table in part.tables.items():
-                there = findings.tables.get(name)
-                findings.tables[name] = table if there is None else pa.concat_tables([there, table])
+            _join(findings, part)
         findings.tables["verdict_sensitivity"] = verdicts_table(
             rows[judged].counts, findings.metrics, gates, settings, judged
         )
         return findings
+
+
+def _of_numbers(context: Context, observers: Mapping[str, Observer], settings: Settings) -> Findings:
+    """Numbers and errors by group, and how far predictions move with nothing but who a row or sentence is about."""
+    findings = number_findings(context, observers, settings)
+    split = next((split for split in context.subject.of_role("test") if split.name in observers), None)
+    if speaks(context):
+        _join(findings, identity_part(context, settings))
+    if split is not None and context.subject.schema.sensitive:
+        from auditkit.fairness.individual.probe import counterfactual_findings
+
+        _join(findings, counterfactual_findings(context, split, settings))
+    return findings
+
+
+def _of_labels(context: Context, observers: Mapping[str, Observer], settings: Settings) -> Findings:
+    """Every label's decisions by group, and which of them hang on nothing but a sensitive value."""
+    findings = label_findings(context, observers, settings)
+    split = next((split for split in context.subject.of_role("test") if split.name in observers), None)
+    if split is not None and context.subject.schema.sensitive:
+        from auditkit.fairness.individual.probe import counterfactual_findings
+
+        _join(findings, counterfactual_findings(context, split, settings))
+    return findings
+
+
+def _join(findings: Findings, part: Findings) -> None:
+    """Take a part in; rows of tables that both have stand one after the other."""
+    findings.metrics += part.metrics
+    findings.caveats += part.caveats
+    for name, table in part.tables.items():
+        there = findings.tables.get(name)
+        findings.tables[name] = table if there is None else pa.concat_tables([there, table])
 
 
 def _settings(spec: AuditSpec) -> Settings:

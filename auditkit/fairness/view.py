@@ -18,6 +18,8 @@ from auditkit.fairness.groups.companions_view import companions_section
 from auditkit.fairness.groups.definitions import GAPS, RATES
 from auditkit.fairness.identity.view import METRICS as IDENTITY
 from auditkit.fairness.identity.view import identity_sections
+from auditkit.fairness.individual.label_flips_view import label_flip_sections
+from auditkit.fairness.individual.moves_view import move_sections
 from auditkit.fairness.individual.view import individual_sections
 from auditkit.fairness.mitigation.view import mitigation_sections
 from auditkit.fairness.outcomes.multiclass_view import multiclass_sections
@@ -77,7 +79,8 @@ def sections(evidence: Any) -> list[Section]:
     if (outcomes := _outcomes(evidence)) and not any(
         row.metric == "selection_rate" and not row.detail for row in every
     ):
-        return outcomes
+        asked_again = (*move_sections(evidence), *label_flip_sections(evidence))
+        return [*outcomes, *identity_sections(evidence), *asked_again]
     split = "test" if "test" in splits else splits[-1]
     rows = [row for row in every if row.split == split]
     attributes = list(dict.fromkeys(row.attribute for row in rows if row.metric in GAPS))

@@ -69,13 +69,14 @@ class OodAnalysis:
         if split.role == "train":
             if seen:
                 return None
-            classes, table = len(context.subject.model.classes), _table_inputs(context.subject)
+            model, table = context.subject.model, _table_inputs(context.subject)
+            classes = 1 if model.multilabel else len(model.classes)
             return ReferenceObserver(classes, table, settings.bank, settings.neighbours, context.spec.seed)
         reference = seen[0].reference() if seen else None
         model = context.subject.model
-        detectors = chosen(settings.detectors, model.one_class, model.preprocessing.modality)
+        detectors = chosen(settings.detectors, model.one_class, model.preprocessing.modality, model.multilabel)
         unknown = UNKNOWN if isinstance(model.preprocessing, TextPreprocessing) else None
-        return ScoreObserver(fit_panel(detectors, reference, model.lacks, model.outlier, unknown))
+        return ScoreObserver(fit_panel(detectors, reference, model.lacks, model.outlier, unknown, model.multilabel))
 
     def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
         scored = {name: o for name, o in observers.items() if isinstance(o, ScoreObserver)}
@@ -220,7 +221,10 @@ def _caveats(
             yield Caveat(NAME, f"{text}; detectors that read these did not score them, nor did the fused score", split)
     for split, observer in observers.items():
         if isinstance(observer, ReferenceObserver):
-            yield from _fit_caveats(split, observer, context.subject.schema.task == "regression")
+            yield from _fit_caveats(split, observer, context.subject.schema.task != "classification")
+            if context.subject.model.multilabel and observer.features.rows:
+                text = "a row may have several labels, so distances of features are to all training rows together, not "
+                yield Caveat(NAME, f"{text}to those of its class", "mahalanobis", "note")
     is_table = isinstance(context.subject.model.preprocessing, TablePreprocessing)
     if is_table and not any(known.panel.sees(name) == "inputs" for name in known.members):
         text = "the fused score sees no inputs, so that gross errors in a table may pass it; add input_mahalanobis"
@@ -234,10 +238,10 @@ def _caveats(
         yield Caveat(NAME, f"there is no fused score: {why.reason}", FUSED)
 
 
-def _fit_caveats(split: str, observer: ReferenceObserver, numbers: bool) -> Iterator[Caveat]:
+def _fit_caveats(split: str, observer: ReferenceObserver, classless: bool) -> Iterator[Caveat]:
     if observer.strange:
         text = f"split {split}: {observer.strange:,} rows whose logits or features are not finite were not fitted on"
         yield Caveat(NAME, text, split)
-    if observer.unlabelled and not numbers:
+    if observer.unlabelled and not classless:
         text = f"split {split}: {observer.unlabelled:,} rows without a label were fitted on under the predicted class"
         yield Caveat(NAME, text, split)

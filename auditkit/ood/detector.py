@@ -46,7 +46,9 @@ class Detector:
     sees: what of the pass it reads; a detector that sees only logits can take a gross error for a confident case.
     valid_for: which models and data it is meant for. source: where it was published. scale: whether it reads how large
     the logits are, which says nothing where they were made of probabilities. one_class: whether it is meant for models
-    of one class alone. modality: the kind of rows that it is meant for alone, None where it is for all.
+    of one class alone. modality: the kind of rows that it is meant for alone, None where it is for all. classes:
+    whether it reads logits of classes of which one is right, as a softmax does (exclusive), or of labels that are a yes
+    or no each (several); None where it may read either.
     """
 
     name: str
@@ -58,3 +60,4 @@ class Detector:
     scale: bool = False
     one_class: bool = False
     modality: str | None = None
+    classes: Literal["exclusive", "several"] | None = None

@@ -32,5 +32,6 @@ DETECTOR = Detector(
     valid_for="any classifier with a softmax; can call gross errors normal",
     source="Liu et al. 2020",
     fit=_fit,
+    classes="exclusive",
     scale=True,
 )

@@ -24,6 +24,7 @@ from auditkit.statistics.conformal import conformal_p_values
 PRIMARY = (
     "own_logit",
     "gen",
+    "joint_energy",
     "mahalanobis",
     "relative_mahalanobis",
     "input_mahalanobis",

@@ -42,4 +42,5 @@ DETECTOR = Detector(
     valid_for="any classifier with a softmax; can call gross errors normal",
     source="Liu, Lochman and Zach 2023",
     fit=_fit,
+    classes="exclusive",
 )

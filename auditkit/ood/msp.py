@@ -35,4 +35,5 @@ DETECTOR = Detector(
     valid_for="any classifier; can call gross errors normal",
     source="Hendrycks and Gimpel 2017",
     fit=_fit,
+    classes="exclusive",
 )

@@ -9,6 +9,9 @@ from auditkit.evidence.metrics import Status
 from auditkit.ood.detector import Detector, Fitted, NotApplicableError
 from auditkit.ood.reference import Reference
 
+ONE_IS_RIGHT = "it reads scores of classes of which one is right, and here each label is a yes or no of its own"
+EACH_ITS_OWN = "it reads labels that are a yes or no each, and here one class is right"
+
 
 @dataclass(frozen=True, slots=True)
 class Unmeasured:
@@ -37,15 +40,17 @@ def fit_panel(
     lacks: Mapping[str, str] | None = None,
     outlier: int | None = None,
     unknown: int | None = None,
+    several: bool = False,
 ) -> Panel:
     """Fit all detectors; without a training split only those that read nothing but logits.
 
     lacks: what the model cannot show, and why (`Model.lacks`). outlier: `Model.outlier`. unknown: see `Reference`.
+    several: whether the model gives several labels.
     """
     fitted: dict[str, Fitted] = {}
     refused: dict[str, Unmeasured] = {}
     for detector in detectors:
-        if reason := _withheld(detector, lacks or {}):
+        if reason := _withheld(detector, lacks or {}, several):
             refused[detector.name] = Unmeasured("not applicable", reason)
             continue
         if reference is None and detector.sees != "logits":
@@ -59,8 +64,10 @@ def fit_panel(
     return Panel(detectors, fitted, refused)
 
 
-def _withheld(detector: Detector, lacks: Mapping[str, str]) -> str | None:
+def _withheld(detector: Detector, lacks: Mapping[str, str], several: bool) -> str | None:
     """Why the model does not show what a detector reads, or None where it does."""
+    if detector.classes == ("exclusive" if several else "several"):
+        return ONE_IS_RIGHT if several else EACH_ITS_OWN
     if detector.sees == "features":
         return lacks.get("layers")
     if detector.sees == "logits" and not detector.one_class:

@@ -67,7 +67,10 @@ class Reference:
 
 
 class ReferenceObserver:
-    """Streams a `Reference`. Rows without a label count for the class the model predicts."""
+    """Streams a `Reference`. Rows without a label count for the class the model predicts.
+
+    Of one class, all rows are of it, as where numbers or several labels are predicted.
+    """
 
     def __init__(self, classes: int, inputs: TableInputs | None, bank: int, neighbours: int, seed: int) -> None:
         self.inputs, self.neighbours = inputs, neighbours
@@ -95,6 +98,8 @@ class ReferenceObserver:
             return
         labels = torch.from_numpy(observation.labels).to(self.device)
         places = torch.where(labels >= 0, labels, observation.logits.argmax(dim=1))
+        if len(self.features.counts) == 1:
+            places = torch.zeros_like(places)
         self.features.update(observation.features[finite], places[finite])
         self.bank.update(observation.features[finite], observation.rows[finite.cpu().numpy()])
 

@@ -1,4 +1,4 @@
-"""Performance of a classifier, or of a regression, on every split that has labels, from the one pass.
+"""Performance of a model on every split that has labels, from the one pass: of classes, several labels or numbers.
 
 The reference (train) and test stand side by side: their difference is the generalisation gap. Right or wrong is kept
 per row, for whoever wants to know what else these rows have in common.
@@ -16,6 +16,8 @@ import pyarrow as pa
 from auditkit.engine.analysis import Context, Needs, Observer
 from auditkit.evidence.metrics import Caveat, Findings, MetricRow
 from auditkit.performance.generation.findings import made_findings
+from auditkit.performance.multilabel.findings import multilabel_findings
+from auditkit.performance.multilabel.observer import LabelObserver
 from auditkit.performance.observer import PredictionObserver, Predictions
 from auditkit.performance.regression.findings import regression_findings
 from auditkit.performance.regression.observer import NumberObserver
@@ -49,13 +51,21 @@ class PerformanceAnalysis:
         return Needs(logits=True)
 
     def observe(self, context: Context, split: Split, earlier: Mapping[str, Observer]) -> Observer | None:
-        return NumberObserver() if context.subject.schema.task == "regression" else PredictionObserver()
+        task = context.subject.schema.task
+        if task == "multilabel":
+            return LabelObserver()
+        return NumberObserver() if task == "regression" else PredictionObserver()
 
     def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
         schema = context.subject.schema
         if schema.task == "regression":
             numbers = {name: cast(NumberObserver, seen).numbers() for name, seen in observers.items()}
             findings = regression_findings(context, numbers)
+            findings.tables |= _of_training(context)
+            return findings
+        if schema.task == "multilabel":
+            given = {name: cast(LabelObserver, seen).answers() for name, seen in observers.items()}
+            findings = multilabel_findings(context, given)
             findings.tables |= _of_training(context)
             return findings
         answers = {name: cast(PredictionObserver, seen).predictions() for name, seen in observers.items()}

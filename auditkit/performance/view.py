@@ -12,6 +12,7 @@ from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section
 from auditkit.performance import figures
 from auditkit.performance.generation.view import made_sections
+from auditkit.performance.multilabel.view import multilabel_sections
 from auditkit.performance.regression.view import regression_sections
 from auditkit.performance.training_search import search_section
 from auditkit.performance.transfer import change_section
@@ -37,9 +38,11 @@ def sections(evidence: Any) -> list[Section]:
     rows = select(evidence.rows, analysis="performance")
     if not rows:
         return []
-    if (evidence.info.get("schema") or {}).get("task") == "regression":
+    task = (evidence.info.get("schema") or {}).get("task")
+    if task in ("regression", "multilabel"):
+        show = regression_sections if task == "regression" else multilabel_sections
         trained = (_curves(evidence, rows), search_section(evidence), change_section(evidence))
-        return [*regression_sections(evidence, rows), *(section for section in trained if section is not None)]
+        return [*show(evidence, rows), *(section for section in trained if section is not None)]
     made = [_overview(rows), _reliability(evidence, rows), _confusion(evidence, rows)]
     made += [_curves(evidence, rows), search_section(evidence), change_section(evidence), _roc(evidence, rows)]
     return [*(section for section in made if section is not None), *made_sections(evidence, rows)]

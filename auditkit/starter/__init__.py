@@ -52,6 +52,12 @@ def write_starter(
     known = look_at_model(model, source, label, architecture, trust) if model is not None else None
     found = _guessed(source, known, label, look_for_answers=known is None and not train)
     to_train = known is None and found.answers is None
+    if to_train and source.array is None and not found.features:
+        why = "; ".join(f"{name!r}: {reason}" for name, reason in [*found.left_out.items()][:5]) or "there is no other"
+        raise InputError(
+            f"{source.shown}: beside the label {found.label!r} no column is left to learn from ({why}); write a recipe "
+            "that names them as columns.features"
+        )
     for path in (out, recipe) if to_train else (out,):
         if path.exists():
             raise InputError(f"{path}: already there; name another file with --out, or remove it first")
@@ -84,7 +90,10 @@ def _guessed(source: Source, known: Known | None, label: str | None, look_for_an
     if known is None:
         wanted = label or (LABEL if source.array is not None and LABEL in present else None)
         return guess(source.table, source.shown, wanted, None, look_for_answers)
-    found = guess(source.table, source.shown, label or known.label, known.classes, False, known.spelled)
+    classes = known.classes if known.task == "classification" else None
+    found = guess(source.table, source.shown, label or known.label, classes, False, known.spelled, known.task)
+    why_task = "the model predicts a number" if known.task == "regression" else ""
+    found = replace(found, why=known.why or found.why, why_task=why_task)
     told = tuple(name for name in known.sensitive or () if name in present)
     if told:
         found = replace(found, sensitive=told, why_sensitive="as the model was trained")
@@ -94,6 +103,8 @@ def _guessed(source: Source, known: Known | None, label: str | None, look_for_an
 def _told(found: Guess) -> list[str]:
     """What was guessed."""
     lines = [f"label: {found.label}  ({found.why})"]
+    if found.task == "regression":
+        lines.append(f"task: regression  ({found.why_task})")
     if found.positive is not None:
         lines.append(f"positive: {found.positive}  (the class a person gains, or is flagged by: make sure)")
     lines.append(f"sensitive: {', '.join(found.sensitive) or 'none found'}  ({found.why_sensitive})")
@@ -126,6 +137,7 @@ def _try_recipe(content: str, base: Path) -> None:
         test = deal_out(test, recipe.data.split)["test"]
     for split in (splits["train"], splits["validation"], test):
         preprocessing.encode(split, np.arange(1))
+        _ = split.targets  # refused where a number is missing or infinite
         judgeable(split, schema.label or "")
 
 

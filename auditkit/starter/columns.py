@@ -31,7 +31,10 @@ LABEL, OUTCOME, ANSWER, PERSONAL, PEOPLE, IDENTITY = (
 
 @dataclass(frozen=True)
 class Column:
-    """A column at a glance. values: the different ones as class names, in order, where they are few, else empty."""
+    """A column at a glance. values: the different ones as class names, in order, where they are few, else empty.
+
+    whole: whether it is stored as whole numbers.
+    """
 
     name: str
     place: int
@@ -42,6 +45,7 @@ class Column:
     values: tuple[str, ...] = ()
     low: float = 0.0
     high: float = 0.0
+    whole: bool = False
 
     @property
     def words(self) -> frozenset[str]:
@@ -66,8 +70,21 @@ class Column:
 
     @property
     def answer(self) -> bool:
-        """Whether its name speaks of what a model said."""
+        """Whether its name speaks of what a model said.
+
+        >>> [Column(name, 0, "number", 9, 0, 9).answer for name in ("v_decile_score", "y_predicted", "predators")]
+        [True, True, False]
+        """
         return bool(self.words & ANSWER)
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether it is called what the index of a data frame becomes in a file.
+
+        >>> [Column(name, 0, "number", 9, 0, 9).unnamed for name in ("", "Unnamed: 0", "__index_level_0__", "unit")]
+        [True, True, True, False]
+        """
+        return re.fullmatch(r"\s*|Unnamed: \d+|__index_level_\d+__", self.name) is not None
 
 
 def columns_of(table: pa.Table) -> list[Column]:
@@ -91,7 +108,8 @@ def _column(name: str, place: int, column: pa.ChunkedArray) -> Column:
     holds: Holds = "number" if number else "category"
     if pa.types.is_string(kind) and _words(column) > WORDS:
         holds = "text"
-    return Column(name, place, holds, rows, column.null_count, len(different), values, low, high)
+    whole = bool(pa.types.is_integer(kind))
+    return Column(name, place, holds, rows, column.null_count, len(different), values, low, high, whole)
 
 
 def order(values: Sequence[str]) -> tuple[str, ...]:

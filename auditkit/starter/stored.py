@@ -1,4 +1,4 @@
-"""Whether a table holds what a model said: a decision, a score, or a number for each class."""
+"""Whether a table holds what a model said: a decision, a score, a number for each class, or the number predicted."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from auditkit.starter.columns import Column
 from auditkit.subject.data import label_text
 
 Floats = npt.NDArray[np.float64]
+PREDICTED = frozenset(
+    ("pred", "preds", "predict", "predicted", "prediction", "predictions", "yhat", "ypred", "forecast", "forecasts")
+)
+"""words for a prediction of the label itself"""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,30 @@ def stored_answers(
     if decisions:
         return Answers({"decision": decisions[0].name}, (decisions[0].name,), "a guess, by name and values")
     return None
+
+
+def stored_numbers(table: pa.Table, columns: Sequence[Column], label: str, truth: Floats) -> Answers | None:
+    """The numbers that a model predicted, or None: of the columns so called the nearest to the truth.
+
+    It has to be nearer than the mean of the truth, unless its name says that it is a prediction: a score may be one of
+    something else.
+
+    >>> from auditkit.starter.columns import columns_of
+    >>> rows = pa.table({"rent": [5.0, 7.0, 9.0], "predicted_rent": [5.5, 7.0, 8.0]})
+    >>> stored_numbers(rows, columns_of(rows), "rent", np.array([5.0, 7.0, 9.0])).setting
+    {'number': 'predicted_rent'}
+    """
+    found: list[tuple[float, Column]] = []
+    known = np.isfinite(truth)
+    for column in columns:
+        if column.answer and column.name != label and not column.missing and column.holds == "number" and known.any():
+            off = float(np.mean(np.square((_numbers(table, column.name) - truth)[known])))
+            if column.words & PREDICTED or off < float(truth[known].var()):
+                found.append((off, column))
+    if not found:
+        return None
+    nearest = min(found, key=lambda pair: pair[0])[1]
+    return Answers({"number": nearest.name}, (nearest.name,), "a guess, by name and values")
 
 
 def _are_classes(column: Column, classes: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from auditkit.starter.yaml_text import remark, remarks, said
 
 RECURRENT = "auditkit.training.architectures.recurrent:Recurrent"
 SHARES = "{validation: 0.2, test: 0.2, seed: 0}"
-SHOWN = 12
+SHOWN = 40
 """at most this many columns that were left out are listed"""
 LAYERS = 5
 """so many layers, those next to the answer, are listed"""
@@ -44,6 +44,7 @@ def recipe_text(name: str, source: Source, found: Guess, base: Path) -> str:
     rows = source.table.num_rows
     settings = {"table": (30, 0.003, 6), "image": (20, 0.003, 6), "text": (6, 0.002, 2)}[kind]
     features = [source.array] if source.array is not None else list(found.features)
+    numbers = found.task == "regression"
     return _joined(
         [
             f"# How to train a network on {remark(name)}: an {_NETWORKS[kind]}. Any setting can be changed, and any",
@@ -54,7 +55,8 @@ def recipe_text(name: str, source: Source, found: Guess, base: Path) -> str:
         [
             "columns:",
             f"  label: {said(found.label)}   # {remark(found.why)}",
-            f"  classes: {said(list(found.classes))}",
+            *_task(found),
+            *([f"  classes: {said(list(found.classes))}"] if found.classes else []),
             *([f"  positive: {said(found.positive)}"] if found.positive else []),
             f"  sensitive: {said(list(found.sensitive))}   # the network does not see these",
             f"  features: {said(features)}   # what the network sees",
@@ -62,6 +64,7 @@ def recipe_text(name: str, source: Source, found: Guess, base: Path) -> str:
         _left_out(found),
         [f"preprocessing: {{kind: {kind}}}"],
         [f"architecture: {RECURRENT}"] if kind == "text" else [],
+        ["loss: mse   # or mae, huber: less is made of the few rows that are far off"] if numbers else [],
         [
             f"epochs: {settings[0]}   # at most; training stops once the validation loss no longer falls",
             f"batch_size: {64 if rows < 5000 else 256}",
@@ -118,13 +121,13 @@ def _data(source: Source, base: Path, dealt: bool) -> list[str]:
 
 
 def _columns(found: Guess, known: Known | None) -> list[str]:
-    lines = ["columns:", f"  label: {said(found.label)}   # {remark(found.why)}"]
+    lines = ["columns:", f"  label: {said(found.label)}   # {remark(found.why)}", *_task(found)]
     if known is not None and "classes" in known.takes:
         lines.append(f"  classes: {said(list(known.classes))}   # a guess: in the order of the model's outputs")
     positive = found.positive
     if positive is not None:
         lines.append(f"  positive: {said(positive)}   # the class a person gains, or is flagged by")
-    else:
+    elif found.task == "classification":
         lines.append("  # positive: the class a person gains, or is flagged by; fairness is judged once it is named")
     lines.append(f"  sensitive: {said(list(found.sensitive))}   # {remark(found.why_sensitive)}")
     if known is not None and "features" in known.takes:
@@ -137,17 +140,24 @@ def _columns(found: Guess, known: Known | None) -> list[str]:
     return lines
 
 
+def _task(found: Guess) -> list[str]:
+    """What is predicted, where it is no class."""
+    return [f"  task: regression   # {remark(found.why_task)}"] if found.task == "regression" else []
+
+
 def _left_out(found: Guess) -> list[str]:
-    told = [f"{name}: {reason}" for name, reason in found.left_out.items()]
+    told = [f"{name.strip() or '(without a name)'}: {reason}" for name, reason in found.left_out.items()]
     if not told:
         return []
     more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
-    return remarks(["left out of the features:", *[f"  {line}" for line in [*told[:SHOWN], *more]]], 2)
+    head = "guessed to be no features; name them there to keep them:"
+    return remarks([head, *[f"  {line}" for line in [*told[:SHOWN], *more]]], 2)
 
 
 def _analyses(source: Source, found: Guess, known: Known | None) -> list[str]:
     if known is None and found.answers is not None:
-        chosen = ["performance", *(["fairness"] if found.sensitive and found.positive else [])]
+        judged = found.sensitive and (found.positive or found.task == "regression")
+        chosen = ["performance", *(["fairness"] if judged else [])]
         if "train" in source.files:
             chosen.append("ood")
         return [f"analyses: {said(chosen)}   # the others would need the model itself"]
@@ -158,12 +168,25 @@ def _analyses(source: Source, found: Guess, known: Known | None) -> list[str]:
 
 
 def _gates(found: Guess, known: Known | None) -> list[str]:
+    if found.task == "regression":
+        return _gates_of_numbers(found)
     least = round(found.base_rate, 2) or 0.5
     told = "yours to set: always saying the commonest class reaches this"
     lines = ["gates:   # suggestions", f"  performance/accuracy: {{at_least: {least}}}   # {told}"]
     if found.sensitive and found.positive:
         of = said(list(found.sensitive))
         lines.append(f"  fairness/demographic_parity_ratio: {{at_least: 0.8, of: {of}}}   # the four-fifths rule")
+    return lines
+
+
+def _gates_of_numbers(found: Guess) -> list[str]:
+    """Suggestions where a number is predicted: better than always saying the mean, and as right for every group."""
+    told = "yours to set: always saying the mean reaches 0"
+    lines = ["gates:   # suggestions", f"  performance/r2: {{at_least: 0.1}}   # {told}"]
+    if found.sensitive:
+        most, of = float(f"{found.spread / 10:.2g}"), said(list(found.sensitive))
+        told = "yours to set, in the label's unit: here a tenth of its standard deviation"
+        lines.append(f"  fairness/mean_error_difference: {{at_most: {said(most)}, of: {of}}}   # {told}")
     return lines
 
 

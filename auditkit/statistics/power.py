@@ -125,7 +125,7 @@ def rows_by_group(
     Returns place → more rows, empty where nothing is undecided, or None where hardly any number of rows would do.
 
     >>> rows_by_group([0.30, 0.34, 0.36], [20_000, 20_000, 300], limit=0.10)
-    {2: 1013}
+    {2: 1268}
     """
     if len(rates) != len(n) or len(rates) < 2 or min(n) < 1:
         raise ValueError("a plan needs the rates and rows of at least two groups")

@@ -154,7 +154,7 @@ def pairwise_signed_ratios(
 
     >>> pairs = pairwise_signed_ratios([56, 48], [70, 80], 1.96)
     >>> [edge.round(4).item() for edge in (pairs.estimate[0], pairs.lower[0], pairs.upper[0])]
-    [1.3333, 1.0783, 1.663]
+    [1.3333, 1.0783, 1.6629]
     """
     rate, low, high = _limits(successes, n, critical, corrected)
     i, j = np.triu_indices(len(rate), 1)

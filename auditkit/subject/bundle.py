@@ -64,7 +64,7 @@ class Architecture(Strict):
 class Epoch(Strict):
     """One point of the training curves; both splits in eval mode (dropout off), so that they can be compared.
 
-    Beside the loss stands the accuracy of classes, or R² of numbers.
+    Beside the loss stands the accuracy of classes (of several labels that of single answers), or R² of numbers.
     """
 
     epoch: int
@@ -126,6 +126,7 @@ class BundleRecord(Strict):
     task: Task = "classification"
     classes: tuple[str, ...] = Field(min_length=1)
     label: str | None = None
+    labels: tuple[str, ...] = ()
     positive: str | None = None
     sensitive: tuple[str, ...] = ()
     penultimate: str | None = None
@@ -141,7 +142,7 @@ class BundleRecord(Strict):
     @classmethod
     def _as_many_as_the_task_has(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if (len(given) == 1) != (info.data.get("task") == "regression"):
-            raise ValueError("a classifier has at least 2, a regression the one name of its output")
+            raise ValueError("a classifier has at least 2, as labels do, a regression the one name of its output")
         return given
 
 
@@ -165,6 +166,7 @@ def save_bundle(model: Model, folder: str | Path) -> Path:
         task=model.task,
         classes=model.classes,
         label=schema.label if schema else None,
+        labels=schema.labels if schema else (),
         positive=schema.positive if schema else None,
         sensitive=schema.sensitive if schema else (),
         penultimate=model.penultimate,
@@ -203,8 +205,9 @@ def load_bundle(
     module = _build(record.architecture, folder / RECORD, architecture, near)
     _fit(module, state, folder)
     schema = Schema(
-        record.preprocessing.columns, record.classes, record.label, record.positive, record.sensitive, record.task
-    )
+        record.preprocessing.columns, record.classes, record.label, record.positive, record.sensitive, record.task,
+        record.labels,
+    )  # fmt: skip
     model = Model(
         module.eval(),
         record.classes,

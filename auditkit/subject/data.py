@@ -18,20 +18,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from auditkit.errors import InputError, nearest
-from auditkit.spec import MULTILABEL
+from auditkit.spec import check_labels
 
 Role = Literal["train", "validation", "test", "ood"]
 ROLES: tuple[Role, ...] = ("train", "validation", "test", "ood")
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "multilabel"]
 TASKS: tuple[Task, ...] = get_args(Task)
+YES_OR_NO = {"1": 1, "true": 1, "0": 0, "false": 0}
 OUTPUT = "prediction"
 """what the number is called that a regression predicts, where nobody names it"""
 
 
 def check_task(task: str) -> None:
     """Raises InputError for a task that is not audited."""
-    if task == "multilabel":
-        raise InputError(f"task: {MULTILABEL}")
     if task not in TASKS:
         raise InputError(f"task: there is no {task!r} here; {nearest(task, TASKS)}")
 
@@ -44,6 +43,8 @@ class Schema:
     classes: class names in the order of the model's outputs. positive: the favourable or event class of a decision.
     sensitive: columns that name groups of people. task: what is predicted, one of the classes or a number; then the
     label column holds numbers, there is no positive class, and the one name in `classes` is that of the output.
+    labels: of a multilabel task the columns that hold yes or no (1 or 0), one for each of `classes`, by default of the
+    same names; then there is neither a label column nor a positive class.
     """
 
     features: tuple[str, ...]
@@ -52,13 +53,46 @@ class Schema:
     positive: str | None = None
     sensitive: tuple[str, ...] = ()
     task: Task = "classification"
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_task(self.task)
+        self._check_labels()
         if self.task == "regression" and self.positive is not None:
             raise InputError(f"positive {self.positive!r} is a class, but a regression predicts a number; leave it out")
         if self.positive is not None and self.positive not in self.classes:
             raise InputError(f"positive class {self.positive!r} is not a class; {nearest(self.positive, self.classes)}")
+
+    def _check_labels(self) -> None:
+        """Several labels where the task has them, one column for each; none elsewhere."""
+        if self.task != "multilabel":
+            if self.labels:
+                raise InputError(f"labels are for several labels a row; a {self.task} has one column, label")
+            return
+        if not self.labels:
+            object.__setattr__(self, "labels", self.classes)
+        if self.positive is not None:
+            raise InputError(
+                f"positive {self.positive!r} is a class, but of several labels each is yes or no; leave it out"
+            )
+        if self.label is not None:
+            raise InputError(f"label {self.label!r} is one column, but of several labels each has one; name them all")
+        if len(self.labels) != len(self.classes):
+            raise InputError(
+                f"the model has {len(self.classes)} outputs ({', '.join(self.classes[:10])}), but {len(self.labels)} "
+                f"label columns are named ({', '.join(self.labels[:10])}); name one for each, in the same order"
+            )
+        pairs = zip(self.labels, self.classes, strict=True)
+        if moved := [name for name, of in pairs if name in self.classes and name != of]:
+            raise InputError(
+                f"the label columns {', '.join(moved[:10])} are named like other outputs than those they stand for; "
+                f"the outputs are {', '.join(self.classes[:20])}, name the columns in this order"
+            )
+        for names in (self.classes, self.labels):
+            try:
+                check_labels(names)
+            except ValueError as problem:
+                raise InputError(str(problem)) from None
 
     @property
     def positive_index(self) -> int | None:
@@ -101,14 +135,14 @@ class Split:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Class indices, int64 [n]; -1 where the label is absent (OOD sets may have none) or is a number.
+        """Class indices, int64 [n]; -1 where the label is absent (OOD sets may have none), a number or one of several.
 
         Raises InputError where a label is missing or is no class of the model, in any split but ood.
         """
         label, unknown = self.schema.label, np.full(len(self), -1, dtype=np.int64)
         if label is None or (self.role == "ood" and label not in self.table.column_names):
             return unknown
-        if self.schema.task == "regression":
+        if self.schema.task != "classification":
             return unknown
         index = {name: place for place, name in enumerate(self.schema.classes)}
         values = [label_text(value) for value in self.column(label).to_pylist()]
@@ -152,6 +186,35 @@ class Split:
                 "them in"
             )
         return values
+
+    @cached_property
+    def marks(self) -> np.ndarray | None:
+        """Of several labels which a row has, int8 [n, labels]: 1 yes, 0 no; -1 unknown, in ood splits alone.
+
+        None for other tasks. Raises InputError where one is missing or is no yes or no, in any split but ood.
+        """
+        if self.schema.task != "multilabel":
+            return None
+        found = np.full((len(self), len(self.schema.labels)), -1, dtype=np.int8)
+        for place, label in enumerate(self.schema.labels):
+            if self.role != "ood" or label in self.table.column_names:
+                found[:, place] = self._marks_of(label)
+        return found
+
+    def _marks_of(self, label: str) -> np.ndarray:
+        """One label's marks, int8 [n]."""
+        values = [label_text(value) for value in self.column(label).to_pylist()]
+        codes = np.array([-1 if text is None else YES_OR_NO.get(text.lower(), -2) for text in values], dtype=np.int8)
+        if self.role == "ood":
+            return np.maximum(codes, -1)
+        where = f"split {self.name!r}: label column {label!r}"
+        if strange := sorted({str(text) for text, code in zip(values, codes, strict=True) if code == -2})[:5]:
+            raise InputError(f"{where} holds {', '.join(map(repr, strange))}; of several labels each is 0 or 1")
+        if missing := int((codes == -1).sum()):
+            raise InputError(
+                f"{where}: {missing} of {len(self)} are missing (NaN or null); remove these rows or fill them in"
+            )
+        return codes
 
     @cached_property
     def digest(self) -> str:

@@ -77,14 +77,15 @@ def load_subject(spec: AuditSpec, base: Path, trust: bool = False) -> Subject:
 
 def _stored(spec: AuditSpec, base: Path) -> Subject:
     """Stored predictions in the place of a model."""
-    from auditkit.subject.blackbox.stored import stored_subject
+    from auditkit.subject.blackbox.stored import stored_subject, stored_task
 
     if spec.model is not None or spec.subject is not None:
         raise InputError("audit.yaml: predictions stand in the place of a model; name either model or predictions")
     shipped: dict[str, Split] = {}
     if spec.data.rows is not None:
-        label, path = spec.columns.label, _path(spec.data.rows, base)
-        shipped = deal_out(load_data(path, name="train", label=label, features=()), spec.data.split)
+        label, path = spec.columns.labels or spec.columns.label, _path(spec.data.rows, base)
+        whole = load_data(path, name="train", label=label, features=(), task=stored_task(spec))
+        shipped = deal_out(whole, spec.data.split)
     named = [(name, role, shipped.get(source, _path(source, base))) for name, role, source in _named(spec, shipped)]
     return stored_subject(spec, spec.name, named)
 
@@ -147,7 +148,10 @@ def check(subject: Subject) -> None:
         subject.model.preprocessing.irregularities(split)
         if split.role == "ood":
             continue
-        if split.schema.label is None:
+        marks = split.marks
+        if marks is not None:
+            _check_marks(marks, split)
+        elif split.schema.label is None:
             raise InputError(f"{where}: no label column is named, so nothing can be judged; name it as columns.label")
         numbers = split.targets
         if numbers is not None and numbers.min() == numbers.max():
@@ -155,7 +159,8 @@ def check(subject: Subject) -> None:
                 f"{where}: label {split.schema.label!r} is {numbers[0]:g} in every row, so there is nothing to predict"
             )
         present = [subject.schema.classes[place] for place in np.unique(labels[labels >= 0])]
-        if numbers is None and len(present) < 2 and not (subject.model.one_class and split.role != "test"):
+        of_classes = numbers is None and marks is None
+        if of_classes and len(present) < 2 and not (subject.model.one_class and split.role != "test"):
             raise InputError(
                 f"{where}: label {split.schema.label!r} has one class only ({present[0]!r}); "
                 "nothing can be compared, give it rows of at least two"
@@ -175,6 +180,16 @@ def check(subject: Subject) -> None:
                     f"{where}: sensitive column {name!r} has one value only ({only!r}); groups cannot be compared, "
                     "leave it out or give rows of another group"
                 )
+
+
+def _check_marks(marks: np.ndarray, split: Split) -> None:
+    """Refuse several labels of which none varies; one that does not is said where it is judged."""
+    if (marks == marks[0]).all():
+        shown = ", ".join(split.schema.labels[:10])
+        raise InputError(
+            f"split {split.name!r} ({split.origin or 'in memory'}): every row has the same labels ({shown}); nothing "
+            "can be compared"
+        )
 
 
 def _meaning(trained: Schema, known: Schema, columns: SchemaSpec, preprocessing: AnyPreprocessing) -> Schema:
@@ -198,18 +213,34 @@ def _meaning(trained: Schema, known: Schema, columns: SchemaSpec, preprocessing:
     return Schema(
         features,
         trained.classes,
-        columns.label or known.label or trained.label,
+        None if trained.task == "multilabel" else columns.label or known.label or trained.label,
         columns.positive or known.positive or trained.positive,
         tuple(columns.sensitive or known.sensitive or trained.sensitive),
         trained.task,
+        labels_of(trained, columns),
     )
 
 
+def labels_of(trained: Schema, columns: SchemaSpec) -> tuple[str, ...]:
+    """The columns of several labels: those named, or those the model was trained on."""
+    if trained.task != "multilabel" and columns.labels:
+        raise InputError(
+            f"label names {len(columns.labels)} columns, but the model is one of {trained.task}; name its one column, "
+            "or say task: multilabel where the model is loaded"
+        )
+    if trained.task == "multilabel" and columns.label is not None:
+        raise InputError(
+            f"label {columns.label!r} is one column, but the model gives {len(trained.classes)} labels "
+            f"({', '.join(trained.classes[:10])}); name a column for each: label: [..., ...]"
+        )
+    return tuple(columns.labels) or trained.labels
+
+
 def named_classes(columns: SchemaSpec) -> list[str] | None:
-    """The classes that are named; of a regression the label, which is the name of what it predicts."""
+    """The classes that are named; of a regression the label, which is the name of what it predicts, or the labels."""
     if columns.task == "regression" and columns.classes is None and columns.label:
         return [columns.label]
-    return columns.classes
+    return columns.classes or columns.labels or None
 
 
 def _named(spec: AuditSpec, shipped: dict[str, Split]) -> list[tuple[str, Role, str]]:

@@ -57,7 +57,8 @@ def load_model(
     A Hugging Face model is named by its folder or as `hf:organisation/model`, an MLflow model by its folder or as
     `models:/name/version` or `runs:/run/path`; they bring preprocessing, classes or columns of their own.
     task: what a network or callable predicts, a class or, as a "regression", one number for each row; then no classes
-    are needed. Bundles and scikit-learn's estimators know it themselves.
+    are needed. As "multilabel" it answers yes or no to each of several labels, whose names are its `classes`. Bundles
+    and scikit-learn's estimators know it themselves.
     trust: pickles (whole networks, estimators) are opened too, which RUNS THEIR CODE, and the evidence says so.
     A classifier or callable is asked and not looked into: what needs gradients or layers is refused, the rest is
     audited. A callable says what it gives (`outputs`: probabilities, logits, margins or decisions) and takes
@@ -114,7 +115,8 @@ def load_model(
             f"{type(source).__name__}"
         )
     if classes is None:
-        raise InputError(f"{what} needs the names of its classes, in the order of its outputs: classes=[...]")
+        named = "labels" if task == "multilabel" else "classes"
+        raise InputError(f"{what} needs the names of its {named}, in the order of its outputs: classes=[...]")
     if preprocessing is None:
         if features is None:
             raise InputError(
@@ -141,7 +143,8 @@ def load_model(
 def _agreeing(model: Model, task: Task | None) -> Model:
     """The model, where it predicts what it is said to."""
     if task is not None and task != model.task:
-        raise InputError(f"{model.origin}: it is a model of {model.task}, not of {task}; leave task out")
+        also = " and name one label" if task == "multilabel" else ""
+        raise InputError(f"{model.origin}: it is a model of {model.task}, not of {task}; leave task out{also}")
     return model
 
 
@@ -170,12 +173,10 @@ def _of_folder(name: str, asked: Mapping[str, Any]) -> Model:
         _agreeing(model, asked["task"])
         own = str(model.architecture.get("path", "")).startswith(OWN_ARCHITECTURES)
         return model if own else understood(model, asked["outputs"])
-    if asked["task"] == "regression":
-        raise InputError(f"{origin}: Hugging Face models are audited as classifiers; give the network itself instead")
-    given = {key: asked[key] for key in ("classes", "preprocessing", "features", "penultimate", "device", "trust")}
-    model = load_huggingface(folder, origin=origin, **given)
+    known = ("classes", "preprocessing", "features", "penultimate", "device", "trust", "task")
+    model = load_huggingface(folder, origin=origin, **{key: asked[key] for key in known})
     dry_run(model)
-    return model
+    return _agreeing(model, asked["task"])
 
 
 def _packed(takes: str | None, what: str) -> Literal["dict", "tuple"] | None:

@@ -31,13 +31,15 @@ NUMBERS = "the model predicts a number, so there are no scores of classes"
 class Batch:
     """Rows on their way into the model: positions in the split, class indices (-1 unknown) and input tensors.
 
-    targets: the numbers to be predicted, float64 [n], NaN unknown; None for classes.
+    targets: the numbers to be predicted, float64 [n], NaN unknown; marks: of several labels which a row has, int8
+    [n, labels], -1 unknown. None for other tasks.
     """
 
     rows: np.ndarray
     labels: np.ndarray
     inputs: tuple[Tensor, ...]
     targets: np.ndarray | None = None
+    marks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -55,7 +57,8 @@ class Model:
     tuple. output: which of several outputs is the logits, by key or place; "logits" or the first where None. gives:
     what these outputs are, see `probabilities.py`. aliases: other words for the classes in label columns, such as the
     ids of a Hugging Face config. task: whether the outputs are scores of classes, or one number that is predicted;
-    then `classes` holds the one name of that number.
+    then `classes` holds the one name of that number. Of a multilabel model they are the labels, and every output is
+    the logit of its label against its absence, yes from 0 on.
     """
 
     module: nn.Module
@@ -86,7 +89,8 @@ class Model:
                 raise InputError(f"{self.origin}: a regression predicts one number, but several are named: {told}")
             self.lacks = {"scores": NUMBERS, **self.lacks}
         elif len(self.classes) < 2:
-            raise InputError(f"{self.origin}: a classifier needs at least two class names, got {len(self.classes)}")
+            what = "several labels need at least two" if self.multilabel else "a classifier needs at least two class"
+            raise InputError(f"{self.origin}: {what} names, got {len(self.classes)}")
         if self.penultimate is None:
             linear = [name for name, module in self.module.named_modules() if isinstance(module, nn.Linear)]
             self.penultimate = linear[-1] if linear else None
@@ -122,6 +126,11 @@ class Model:
         return self.aliases.get(word, word) if word is not None and word not in self.classes else word
 
     @property
+    def multilabel(self) -> bool:
+        """Whether every output is a yes or no of its own."""
+        return self.task == "multilabel"
+
+    @property
     def parameters(self) -> int | None:
         """How many trainable and frozen parameters the module has; None where that is not known."""
         return sum(parameter.numel() for parameter in self.module.parameters())
@@ -155,8 +164,8 @@ class Model:
         """
         output = self.raw(inputs)
         if self.gives == "probabilities":
-            output = as_logits(output)
-        if output.shape[1] == 1 and len(self.classes) == 2:
+            output = as_logits(output, each=self.multilabel)
+        if output.shape[1] == 1 and len(self.classes) == 2 and not self.multilabel:
             output = torch.cat([torch.zeros_like(output), output], dim=1)
         if self.task == "regression" and tuple(output.shape[1:]) != (1,):
             raise InputError(
@@ -166,7 +175,8 @@ class Model:
         if output.ndim != 2 or output.shape[1] != len(self.classes):
             raise InputError(
                 f"{self.origin}: the model gives outputs of shape {tuple(output.shape)} for {len(self.classes)} "
-                f"classes ({', '.join(self.classes[:10])}); name one class per output"
+                f"{'labels' if self.multilabel else 'classes'} ({', '.join(self.classes[:10])}); name one "
+                f"{'label' if self.multilabel else 'class'} per output"
             )
         return output
 
@@ -222,11 +232,11 @@ class Model:
     def batches(self, split: Split, size: int, rows: np.ndarray | None = None) -> Iterator[Batch]:
         """The split's rows (or the chosen ones) in order, `size` at a time."""
         chosen = np.arange(len(split)) if rows is None else np.asarray(rows, dtype=np.int64)
-        labels, targets = split.labels, split.targets
+        labels, targets, marks = split.labels, split.targets, split.marks
         for start in range(0, len(chosen), size):
             part = chosen[start : start + size]
             numbers = None if targets is None else targets[part]
-            yield Batch(part, labels[part], self.encode(split, part), numbers)
+            yield Batch(part, labels[part], self.encode(split, part), numbers, None if marks is None else marks[part])
 
     def safe_rows(self, split: Split) -> int:
         """How many rows one forward pass can take, found by a probe of one row's activations.

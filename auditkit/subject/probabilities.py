@@ -5,7 +5,8 @@ logits they would be wrong without a sign. So a network is asked about made-up r
 outputs that all lie between 0 and 1 and sum to 1 are probabilities p, read as log p, whose softmax is p again; the
 size of the logits is lost, and what needs it is left out (`Model.lacks["scale"]`). The same holds for log p itself.
 A single output that never leaves 0 to 1 is the probability of the second class, whose logit log p - log(1 - p) is
-whole. Where a network was misread, the caller says what it gives: `outputs="logits"`.
+whole; so are those of several labels, each a yes or no of its own. Where a network was misread, the caller says what it
+gives: `outputs="logits"`.
 """
 
 from __future__ import annotations
@@ -37,20 +38,30 @@ SINGLE = (
     "The model's one output lies between 0 and 1 whatever it is shown, so it is read as the probability of {positive}, "
     "and its logit is log p - log(1 - p); where it is a logit after all, say outputs: logits."
 )
+EACH = (
+    "The model's outputs lie between 0 and 1 whatever it is shown, so each is read as the probability of its label, "
+    "whose logit is log p - log(1 - p); where they are logits after all, say outputs: logits."
+)
+EXCLUSIVE = (
+    "The model's outputs add up to 1 in each row, as those of classes do of which one is right; read as several "
+    "labels, hardly more than one of them is ever found: should it be audited as a classification?"
+)
 LOGARITHMS = (
     "The model gives logarithms of probabilities: its outputs sum to 1 in each row once exponentiated. Scores that use "
     "the size of logits are left out."
 )
 
 
-def as_logits(outputs: Tensor) -> Tensor:
+def as_logits(outputs: Tensor, each: bool = False) -> Tensor:
     """Probabilities [n, C] as log p, or [n, 1] of the second class as its logit; differentiable.
+
+    each: whether every column is a probability of its own, [n, L] of labels, and so a logit of its own.
 
     >>> as_logits(torch.tensor([[0.5]])).tolist(), as_logits(torch.tensor([[0.5, 0.5]])).softmax(dim=1).tolist()
     ([[0.0]], [[0.5, 0.5]])
     """
     small = torch.finfo(outputs.dtype).tiny
-    if outputs.shape[1] > 1:
+    if outputs.shape[1] > 1 and not each:
         return outputs.clamp_min(small).log()
     return outputs.clamp_min(small).log() - (1 - outputs).clamp_min(torch.finfo(outputs.dtype).eps / 2).log()
 
@@ -64,6 +75,8 @@ def understood(model: Model, outputs: str | None = None) -> Model:
         raise InputError(f"{model.origin}: a network gives logits or probabilities, not {outputs}")
     if outputs == "logits" or model.task == "regression":
         return model
+    if model.multilabel:
+        return _of_labels(model, outputs)
     found = what_is_given(model)
     if outputs == "probabilities" and found != "probabilities":
         raise InputError(
@@ -77,6 +90,27 @@ def understood(model: Model, outputs: str | None = None) -> Model:
         return replace(model, gives=found, caveats=(*model.caveats, Caveat("model", text, "model")))
     told = Caveat("model", SUMS if found == "probabilities" else LOGARITHMS, "model", "note")
     return replace(model, gives=found, lacks={**model.lacks, "scale": NO_SCALE}, caveats=(*model.caveats, told))
+
+
+def _of_labels(model: Model, outputs: str | None) -> Model:
+    """A model of several labels, whose outputs are probabilities where they never leave 0 to 1, else logits."""
+    answers = []
+    with model.evaluating(), torch.inference_mode():
+        for inputs in _probe(model):
+            found = model.raw(inputs).double()
+            answers.append(found[torch.isfinite(found).all(dim=1)])
+    every = torch.cat(answers)
+    inside = bool(len(every) and ((every >= 0) & (every <= 1 + TOLERANCE)).all())
+    if outputs == "probabilities" and not inside:
+        raise InputError(
+            f"{model.origin}: was to give the probability of each label, but its outputs are not between 0 and 1; "
+            "where they are logits, say so: outputs='logits'"
+        )
+    if not inside or (outputs is None and float(every.max() - every.min()) <= 0.1):
+        return model
+    alone = bool(((every.sum(dim=1) - 1).abs() < TOLERANCE).all())
+    told = Caveat("model", EXCLUSIVE if alone else EACH, "model", "warning" if alone else "note")
+    return replace(model, gives="probabilities", caveats=(*model.caveats, told))
 
 
 def what_is_given(model: Model) -> Gives:

@@ -22,7 +22,8 @@ from auditkit.subject.preprocessing import AnyPreprocessing
 EVALUATION_ROWS = 4096
 
 Batch = tuple[tuple[Tensor, ...], Tensor, Tensor]
-"""Encoded inputs, labels int64 [n] (of a regression numbers, float64 [n]), and how much each row counts float32 [n]."""
+"""Encoded inputs, labels int64 [n], and how much each row counts float32 [n]. Of a regression the labels are numbers,
+float64 [n], of several labels 0 and 1, float32 [n, L]."""
 
 
 class Encoded(Dataset):
@@ -36,7 +37,8 @@ class Encoded(Dataset):
         self, split: Split, preprocessing: AnyPreprocessing, weights: npt.NDArray[np.floating] | None = None
     ) -> None:
         self.preprocessing, self.inputs = preprocessing, preprocessing.encode(split)
-        self.labels = torch.from_numpy(split.labels if split.targets is None else split.targets)
+        truth = split.labels if split.targets is None else split.targets
+        self.labels = torch.from_numpy(truth if split.marks is None else split.marks.astype(np.float32))
         self.weights = torch.ones(len(split))
         if weights is not None:
             self.weigh(weights)

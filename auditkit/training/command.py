@@ -113,14 +113,14 @@ def recipe_data(recipe: Recipe, base: Path) -> tuple[Mapping[str, Split], Schema
     one_file = recipe.data.train or recipe.data.rows
     if one_file is None:
         raise InputError(f"recipe {recipe.name!r}: name a built-in subject, or the file to train on as data.train")
-    if recipe.columns.label is None:
+    if recipe.columns.label is None and not recipe.columns.labels:
         raise InputError(f"recipe {recipe.name!r}: name the column to predict as columns.label")
     columns = recipe.columns
     fitting = load_data(
         base / one_file,
         name="train",
         task=columns.task,
-        label=columns.label,
+        label=columns.labels or columns.label,
         positive=columns.positive,
         classes=columns.classes,
         sensitive=columns.sensitive,

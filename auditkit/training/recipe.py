@@ -78,7 +78,9 @@ class Recipe(Strict):
     batch_size: int = Field(256, ge=2, description="rows of a batch, over all devices")
     accumulate: int = Field(1, ge=1, description="batches whose gradients are added up before a step")
     loss: Literal["cross_entropy", "focal", "bce", "mse", "mae", "huber"] | None = Field(
-        None, description="the network's own when left out: cross_entropy for classifiers, mse for numbers"
+        None,
+        description="the network's own when left out: cross_entropy for classifiers, mse for numbers, bce for several "
+        "labels",
     )
     focal_gamma: float | None = Field(None, ge=0, description="how little easy rows count; 2 when left out")
     huber_delta: float | None = Field(None, gt=0, description="where huber turns absolute; 1 when left out")

@@ -9,7 +9,8 @@ Nothing is written to disk but the checkpoint, where one is asked for; the test 
 A network may bring its own way of learning: `learner(recipe, steps)` returns the Lightning module that trains it and
 logs the same four figures, or names others of an `Epoch` as its `figures` (reconstruction, adversarial training,
 reinforcement); `after_training(inputs)` is handed the validation inputs once the best weights are in (thresholds);
-`one_class` says that it learns from one class alone. Numbers are learned as `regression.py` says.
+`one_class` says that it learns from one class alone. Numbers are learned as `regression.py` says, several labels as
+`multilabel.py` does.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ from auditkit.training.keeper import STARTS_OVER, Keeper, Watch
 from auditkit.training.learner import Learner
 from auditkit.training.mitigation import mitigation_of
 from auditkit.training.mitigation.usual import Trained
+from auditkit.training.multilabel import check_recipe as check_recipe_of_labels
+from auditkit.training.multilabel import label_learner
 from auditkit.training.recipe import Recipe, load_recipe
-from auditkit.training.regression import check_recipe, in_its_unit, number_learner
+from auditkit.training.regression import check_network, check_recipe, in_its_unit, number_learner
 from auditkit.training.spent import Spent
 from auditkit.training.transfer import open_source
 
@@ -69,7 +72,7 @@ def train(
     meter: Meter | None = None,
     near: Path | None = None,
     preprocessing: AnyPreprocessing | None = None,
-    learner_of: Callable[[nn.Module, Recipe, int], Learner] | None = None,
+    learner_of: Callable[..., Learner] | None = None,
     checkpoint: Path | None = None,
     watch: Watch | None = None,
 ) -> Model:
@@ -77,14 +80,17 @@ def train(
 
     near: a folder in which the architecture's module is looked for too, as the recipe's own. preprocessing: one that
     is known already, in place of one fitted to the training rows. learner_of: (network, recipe, steps) → what trains
-    the network, in place of its own or the usual learner. checkpoint: a file that is written after every epoch and
+    the network, in place of its own or the usual learner; of numbers (network, recipe, steps, the training rows, the
+    validation rows) → a `NumberLearner`. checkpoint: a file that is written after every epoch and
     gone on from where it is of this very training; whoever keeps the model removes it. watch: called after each epoch.
     Raises InputError for data that cannot be learned from, AuditError where the training diverges.
     """
     recipe = load_recipe(recipe) if isinstance(recipe, str) else recipe
-    numbers = schema.task == "regression"
+    numbers, several = schema.task == "regression", schema.task == "multilabel"
     if numbers:
         check_recipe(recipe)
+    if several:
+        check_recipe_of_labels(recipe)
     progress = progress or Progress(quiet=True)
     meter = meter or NoMeter("the training was not metered")
     fitting, stopping = _rows(splits, "train"), _rows(splits, "validation")
@@ -103,7 +109,7 @@ def train(
         if source and recipe.pretrained:
             source.into(network, recipe.pretrained.freeze)
             source.remember(network)
-        if not numbers and not getattr(network, "one_class", False):
+        if schema.task == "classification" and not getattr(network, "one_class", False):
             _two_classes(fitting, stopping)
         mitigation = mitigation_of(recipe, fitting, network, path, own=learner_of is not None)
         data, held = mitigation.encode(fitting, preprocessing), Encoded(stopping, preprocessing)
@@ -112,11 +118,16 @@ def train(
         batches, make = shuffled(data, recipe.batch_size, recipe.seed), _own(network, "learner")
         steps = math.ceil(len(batches) / recipe.accumulate)
         learner: Learner
+        if several and learner_of:
+            raise InputError(f"{recipe.name}: this way of learning is for one label a row, not for several")
         if numbers and learner_of:
-            raise InputError(f"{recipe.name}: this way of learning is for classes, not for numbers")
-        if numbers:
+            check_network(network, tuple(part[:8] for part in held.inputs), data)
+            learner = learner_of(network, recipe, steps, data, held)
+        elif numbers:
             started = source is not None and any(name.startswith("head.") for name in source.copied)
             learner = number_learner(recipe, network, steps, data, held, started)
+        elif several:
+            learner = label_learner(recipe, network, steps, fitting, held)
         elif learner_of:
             learner = learner_of(network, recipe, steps)
         else:
@@ -184,7 +195,13 @@ def train(
         architecture=architecture,
         record=record.model_dump(mode="json"),
         schema=Schema(
-            preprocessing.columns, schema.classes, schema.label, schema.positive, schema.sensitive, schema.task
+            preprocessing.columns,
+            schema.classes,
+            schema.label,
+            schema.positive,
+            schema.sensitive,
+            schema.task,
+            schema.labels,
         ),
         task=schema.task,
         origin=f"training of {recipe.name}",

@@ -17,6 +17,7 @@ from auditkit.ood.fusion import PRIMARY
 from auditkit.ood.registry import FUSED
 from auditkit.ood.scores import ScoreObserver
 from auditkit.performance.observer import PredictionObserver, Predictions
+from auditkit.performance.regression.observer import NumberObserver, Numbers
 from auditkit.spec import AuditSpec
 from auditkit.subject.data import Split
 from auditkit.subject.model import Model
@@ -28,12 +29,27 @@ SHOWN = ("gen", "mahalanobis", FUSED)
 
 @dataclass(frozen=True)
 class Answers:
-    """A model's answers to the test rows, in their order, and its scores of every split that is scored."""
+    """A model's answers to the test rows, in their order, and its scores of every split that is scored.
+
+    given: decisions with their probabilities, or of a model of numbers those that it predicts.
+    """
 
     name: str
     model: Model
-    predictions: Predictions
+    given: Predictions | Numbers
     ood: Calibrated | None
+
+    @property
+    def predictions(self) -> Predictions:
+        """The decisions of a classifier."""
+        assert isinstance(self.given, Predictions)
+        return self.given
+
+    @property
+    def numbers(self) -> Numbers:
+        """The numbers that are predicted."""
+        assert isinstance(self.given, Numbers)
+        return self.given
 
     def detectors(self, spec: AuditSpec) -> list[str]:
         """The detectors that are compared and have scores."""
@@ -55,7 +71,9 @@ class _Predictions:
 
     def observe(self, context: Context, split: Split, earlier: Mapping[str, Observer]) -> Observer | None:
         """The test split alone."""
-        return PredictionObserver() if split.role == "test" else None
+        if split.role != "test":
+            return None
+        return NumberObserver() if split.schema.task == "regression" else PredictionObserver()
 
     def conclude(self, context: Context, observers: Mapping[str, Observer]) -> Findings:
         """Nothing by itself."""
@@ -80,11 +98,12 @@ def ask(name: str, model: Model, subject: Subject, spec: AuditSpec, progress: Pr
     analyses: list[Analysis] = [_Predictions(), *([OodAnalysis()] if strange else [])]
     seen = run_pass(context, analyses)
     observer = seen["answers"][test.name]
-    assert isinstance(observer, PredictionObserver)
+    assert isinstance(observer, PredictionObserver | NumberObserver)
     scores = {split: found for split, found in seen.get("ood", {}).items() if isinstance(found, ScoreObserver)}
     known = None
     if scores:
         roles = {split.name: split.role for split in own.in_order()}
         panel = next(iter(scores.values())).panel
         known = calibrated(panel, {split: found.scores() for split, found in scores.items()}, roles, spec)
-    return Answers(name, model, observer.predictions(), known)
+    given = observer.numbers() if isinstance(observer, NumberObserver) else observer.predictions()
+    return Answers(name, model, given, known)

@@ -7,7 +7,7 @@ for name, sentence in found.sentences.items(): print(sentence)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from auditkit.engine.meter import Meter
 from auditkit.engine.progress import Progress
@@ -18,9 +18,9 @@ from auditkit.subject.model import Model
 from auditkit.subject.subject import Subject
 from auditkit.variants.answers import ask, test_split
 from auditkit.variants.derive import name_of
-from auditkit.variants.differences import REPLICATES, Compared, churn, differences, rows_of
+from auditkit.variants.differences import REPLICATES, Compared, changed, differences, rows_of, summed_of
 from auditkit.variants.findings import Measured, Told, findings_of
-from auditkit.variants.measures import Summed
+from auditkit.variants.number_measures import rows_with_numbers
 from auditkit.variants.size import size_of
 from auditkit.variants.speed import BATCHES, energies, latencies
 from auditkit.variants.verdict import sentence_of
@@ -61,8 +61,11 @@ def compare_variants(
     spec, progress = spec or AuditSpec(), progress or Progress(quiet=True)
     test = test_split(subject)
     models = {ORIGINAL: subject.model}
-    if subject.model.task != "classification":
-        raise InputError(f"{subject.model.origin}: variants are compared by decisions, and it predicts a number")
+    if subject.model.task == "multilabel":
+        raise InputError(
+            f"{subject.model.origin}: variants are compared by one decision or number for each row, and it predicts "
+            "several labels"
+        )
     for model in variants:
         if model.classes != subject.model.classes:
             raise InputError(
@@ -76,7 +79,14 @@ def compare_variants(
     for name, model in models.items():
         progress.say(f"{subject.name}: one forward pass of {name}")
         answers.append(ask(name, model, subject, spec, progress))
-    rows = rows_of(test, answers[0].predictions.labels, subject.schema, spec)
+    if subject.model.task == "regression":
+        kept = rows_with_numbers([one.numbers for one in answers], spec.fairness.minimum_group)
+        left_out = {one.name: one.numbers.broken for one in answers if one.numbers.broken}
+        answers = [replace(one, given=one.numbers.among(kept)) for one in answers]
+        rows = rows_of(test, answers[0].numbers.truth, subject.schema, spec, kept)
+    else:
+        left_out = {one.name: one.predictions.broken for one in answers if one.predictions.broken}
+        rows = rows_of(test, answers[0].predictions.labels, subject.schema, spec)
     progress.say(f"{subject.name}: {replicates:,} paired resamples")
     compared = differences(rows, answers[0], answers[1:], spec, replicates)
     measured = None
@@ -88,14 +98,15 @@ def compare_variants(
         tuple(answers),
         tuple(compared),
         tuple(size_of(model) for model in models.values()),
-        {one.name: list(churn(rows, answers[0].predictions, one.predictions)) for one in answers[1:]},
-        tuple(Summed(rows, one.predictions).worst() for one in answers),
+        changed(rows, answers),
+        tuple(summed_of(rows, one).worst() for one in answers),
         tuple(rows.unjudged),
+        left_out,
         measured,
     )
     level = spec.performance.confidence
     sentences = {
-        one.name: sentence_of(one.name, [c for c in compared if c.variant == one.name], told.churn[one.name], level)
+        one.name: sentence_of(one.name, [c for c in compared if c.variant == one.name], told.churn.get(one.name), level)
         for one in answers[1:]
     }
     return Comparison(subject.name, sentences, tuple(compared), findings_of(told, sentences, spec, subject))

@@ -1,15 +1,16 @@
 """Every paired difference between a variant and its original, with its interval and what is left after Holm.
 
 Differences that bear on whether a variant may be shipped are one family: the figures over all rows, the worst group,
-the gaps, the out-of-distribution sets, and the accuracy of every group. Among so many, one in twenty would look
-worse by chance alone, so their p-values are adjusted together (Holm), variant by variant, and only what is left then is
-said to be worse beyond chance. The intervals shown are each its own.
+the gaps, the out-of-distribution sets, and the accuracy (of numbers the absolute error) of every group. Among so many,
+one in twenty would look worse by chance alone, so their p-values are adjusted together (Holm), variant by variant, and
+only what is left then is said to be worse beyond chance. The intervals shown are each its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,14 @@ import numpy.typing as npt
 from auditkit.fairness.counting.counts import encode_column
 from auditkit.performance.calibration import log_losses
 from auditkit.performance.observer import Predictions
+from auditkit.performance.regression.observer import Numbers
 from auditkit.spec import AuditSpec
 from auditkit.statistics.multiplicity import holm
 from auditkit.statistics.roc import auroc
 from auditkit.subject.data import Schema, Split
 from auditkit.variants.answers import Answers
-from auditkit.variants.measures import MEASURES, Measure, Rows, Summed, resampled, worst_of
+from auditkit.variants.measures import MEASURES, Measure, Rows, Summed, Sums, resampled, worst_of
+from auditkit.variants.number_measures import SummedNumbers
 from auditkit.variants.paired import Difference, of_areas, of_extremes, of_means, of_resamples, of_shares
 
 REPLICATES = 2_000
@@ -62,8 +65,13 @@ class Compared:
         return "better" if (self.difference.value > 0) == (self.measure.better == "higher") else "worse"
 
 
-def rows_of(test: Split, labels: npt.NDArray[np.int64], schema: Schema, spec: AuditSpec) -> Rows:
-    """The labelled test rows and their groups; the positive class of two where none is named is the second."""
+def rows_of(
+    test: Split, labels: npt.NDArray[Any], schema: Schema, spec: AuditSpec, kept: npt.NDArray[np.bool_] | None = None
+) -> Rows:
+    """The labelled test rows and their groups; the positive class of two where none is named is the second.
+
+    kept: bool [n], the rows that labels are of, where they are not of all.
+    """
     positive = schema.positive_index
     if positive is None and len(schema.classes) == 2:
         positive = 1
@@ -71,6 +79,7 @@ def rows_of(test: Split, labels: npt.NDArray[np.int64], schema: Schema, spec: Au
     for attribute in schema.sensitive:
         if attribute in test.table.column_names:
             codes, names = encode_column(test.column(attribute))
+            codes = codes if kept is None else codes[kept]
             groups |= {(attribute, name): codes == place for place, name in enumerate(names)}
     minimum = spec.fairness.minimum_group
     return Rows(labels, len(schema.classes), groups, positive, minimum, spec.performance.bins)
@@ -81,21 +90,54 @@ def differences(
 ) -> list[Compared]:
     """All differences of all variants. Every model's predictions are of the same rows, in one order."""
     level = spec.performance.confidence
-    summed = [Summed(rows, answers.predictions) for answers in (original, *variants)]
+    summed = [summed_of(rows, answers) for answers in (original, *variants)]
     drawn = resampled(summed, replicates, np.random.default_rng([spec.seed, 7_041]))
     points = [one.candidates(one.matrix.sum(axis=0)) for one in summed]
     found: list[Compared] = []
     for place, answers in enumerate(variants, start=1):
+        if isinstance(answers.given, Numbers):
+            plain = _of_numbers(rows, original.numbers, answers.numbers, answers.name, level)
+            differ = len(rows.labels)
+        else:
+            plain = _of_decisions(rows, original.predictions, answers.predictions, answers.name, level)
+            differ = _changed(original, answers)
         mine = [
-            *_of_all(rows, original.predictions, answers.predictions, answers.name, level),
-            *_of_sums(answers.name, rows, points, drawn, place, level, _changed(original, answers)),
-            *_of_groups(rows, original.predictions, answers.predictions, answers.name, level),
+            *plain,
+            *_of_sums(answers.name, rows, points, drawn, place, level, differ),
             *_of_strange(original, answers, spec),
         ]
         family = [one for one in mine if one.family]
         adjusted = dict(zip(map(id, family), holm([one.difference.p_value for one in family]), strict=True))
         found += [replace(one, p_adjusted=float(adjusted[id(one)])) if one.family else one for one in mine]
     return found
+
+
+def summed_of(rows: Rows, answers: Answers) -> Sums:
+    """A model's rows as columns to be summed."""
+    given = answers.given
+    return SummedNumbers(rows, given) if isinstance(given, Numbers) else Summed(rows, given)
+
+
+def _of_decisions(rows: Rows, before: Predictions, after: Predictions, name: str, level: float) -> Iterator[Compared]:
+    yield from _of_all(rows, before, after, name, level)
+    yield from _of_groups(rows, before, after, name, level)
+
+
+def _of_numbers(rows: Rows, before: Numbers, after: Numbers, name: str, level: float) -> Iterator[Compared]:
+    """Means of errors over everybody and by group, from the rows' own differences."""
+    sizes = {"mae": np.abs(before.errors), "bias": before.errors, "mean_prediction": before.predicted}
+    new_sizes = {"mae": np.abs(after.errors), "bias": after.errors, "mean_prediction": after.predicted}
+    everybody = np.ones(len(rows.labels), dtype=bool)
+    moved = of_means(np.abs(after.predicted - before.predicted), level)
+    yield Compared(name, "move", 0.0, moved.value, moved, len(rows.labels))
+    for (attribute, group), members in {("", ""): everybody, **rows.judged()}.items():
+        for metric in ("mae", "mean_prediction") if group else ("mae", "bias"):
+            was, now = sizes[metric][members], new_sizes[metric][members]
+            change = of_means(now - was, level)
+            yield Compared(
+                name, metric, float(was.mean()), float(now.mean()), change, len(was), attribute, group,
+                family=metric == "mae",
+            )  # fmt: skip
 
 
 def _of_all(rows: Rows, before: Predictions, after: Predictions, name: str, level: float) -> Iterator[Compared]:
@@ -179,6 +221,14 @@ def _of_strange(original: Answers, answers: Answers, spec: AuditSpec) -> Iterato
                 answers.name, "ood_auroc", was, now, change, len(strange), split=split, detector=detector,
                 family=detector == shared[-1],
             )  # fmt: skip
+
+
+def changed(rows: Rows, answers: Sequence[Answers]) -> dict[str, list[tuple[str, str, int, int]]]:
+    """Of every variant whose decisions changed, see `churn`; nothing where numbers are predicted."""
+    first = answers[0]
+    if isinstance(first.given, Numbers):
+        return {}
+    return {one.name: list(churn(rows, first.predictions, one.predictions)) for one in answers[1:]}
 
 
 def churn(rows: Rows, before: Predictions, after: Predictions) -> Iterator[tuple[str, str, int, int]]:

@@ -4,7 +4,9 @@ With the teacher's logits t, the student's s, a temperature T and labels y, the 
 
     (1 - mixing) · cross-entropy(s, y) + mixing · T² · KL(softmax(t / T) ‖ softmax(s / T))
 
-T² keeps the two gradients on one scale (Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 2). The student is a
+T² keeps the two gradients on one scale (Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 2). Of a teacher that
+predicts numbers the student learns (1 - mixing) · loss(s, y) + mixing · loss(s, t), with the recipe's loss for numbers
+and all in the standardised unit that numbers are learned in; there is no temperature. The student is a
 network of the teacher's class with other arguments (widths halved unless given), takes the teacher's preprocessing,
 and is trained as `auditkit train` trains: on the training rows, stopped by the loss on the labels of the validation
 rows, the test rows never seen.
@@ -25,7 +27,10 @@ from auditkit.spec import parse
 from auditkit.subject.bundle import import_architecture
 from auditkit.subject.data import Split
 from auditkit.subject.model import Model
+from auditkit.training.batches import Encoded
+from auditkit.training.losses import weighted_mean
 from auditkit.training.recipe import Recipe
+from auditkit.training.regression import NumberLearner
 from auditkit.training.train import Learner, train
 
 WIDTHS = ("hidden", "widths", "width", "embedding")
@@ -54,6 +59,34 @@ class StudentLearner(Learner):
         told = distillation_losses(logits, taught, self.temperature)
         losses = (1 - self.mixing) * self.loss(logits, labels) + self.mixing * told
         return (weights * losses).sum() / weights.sum().clamp_min(1e-12)
+
+
+class NumberStudent(NumberLearner):
+    """Learns numbers and a teacher's predictions of them."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        steps: int,
+        rows: tuple[Encoded, Encoded],
+        teacher: Model,
+        mixing: float,
+    ) -> None:
+        super().__init__(network, recipe, steps, *rows)
+        self.mixing = mixing
+        self._teacher = [teacher]  # in a list, so that its weights are not the student's
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        """The mixed loss of a batch, averaged with the rows' weights."""
+        inputs, numbers, weights = batch
+        predicted, teacher = self._one(self.network(*inputs)), self._teacher[0]
+        with torch.no_grad():
+            taught = teacher.logits(tuple(part.to(teacher.device) for part in inputs))[:, 0].to(predicted.device)
+        truth, told = (self._standard(part).to(predicted.dtype) for part in (numbers, taught))
+        return weighted_mean(
+            (1 - self.mixing) * self.loss(predicted, truth) + self.mixing * self.loss(predicted, told), weights
+        )
 
 
 def distillation_losses(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -121,9 +154,11 @@ def distil(
     settings |= {**dict(recipe or {}), "architecture": path, "arguments": chosen}
     asked: Recipe = parse(settings, Recipe, "distillation")
 
-    def learner_of(network: nn.Module, recipe: Recipe, steps: int) -> Learner:
+    def learner_of(network: nn.Module, recipe: Recipe, steps: int, *rows: Encoded) -> Learner:
         if hasattr(network, "learner"):
             raise InputError(f"{model.origin}: a network with a way of learning of its own cannot be distilled")
+        if rows:
+            return NumberStudent(network, recipe, steps, (rows[0], rows[1]), model, mixing)
         return StudentLearner(network, recipe, steps, model, temperature, mixing)
 
     with model.evaluating():

@@ -65,8 +65,11 @@ def forest_figure(panels: Sequence[tuple[str, str, Sequence[Line]]], variants: S
     return figure
 
 
-def tradeoff_figure(panels: Sequence[tuple[str, Sequence[Line]]], change: str) -> go.Figure:
-    """What is won against what is lost: one panel per cost, its lines with variant, ratio, change, lower, upper."""
+def tradeoff_figure(panels: Sequence[tuple[str, Sequence[Line]]], change: str, unit: str = "points") -> go.Figure:
+    """What is won against what is lost: one panel per cost, its lines with variant, ratio, change, lower, upper.
+
+    change, unit: what the change is of, and in which unit.
+    """
     figure = make_subplots(rows=1, cols=len(panels), shared_yaxes=True, horizontal_spacing=0.05)
     variants = sorted({line["variant"] for _, lines in panels for line in lines})
     for at, (title, lines) in enumerate(panels, start=1):
@@ -85,14 +88,14 @@ def tradeoff_figure(panels: Sequence[tuple[str, Sequence[Line]]], change: str) -
                 name=theme.escape(theme.short(line["variant"], 26)),
                 legendgroup=line["variant"],
                 showlegend=at == 1,
-                hovertemplate="%{x:.2f} of the original, %{y:+.2%}<extra>%{fullData.name}</extra>",
+                hovertemplate=f"%{{x:.2f}} of the original, %{{y:{_format(unit)}}}<extra>%{{fullData.name}}</extra>",
                 row=1,
                 col=at,
             )
         figure.add_vline(x=1, line={"dash": "dot", "color": theme.MUTED, "width": 1}, row=1, col=at)
         figure.add_hline(y=0, line={"dash": "dot", "color": theme.MUTED, "width": 1}, row=1, col=at)
         figure.update_xaxes(title=title, tickformat=".3~g", rangemode="tozero", zeroline=False, row=1, col=at)
-    figure.update_yaxes(tickformat="+.1%", zeroline=False)
+    figure.update_yaxes(tickformat="+.1%" if unit == "points" else _format(unit), zeroline=False)
     figure.update_yaxes(title=change, col=1)
     figure.update_layout(
         template=theme.template(),
@@ -105,7 +108,8 @@ def tradeoff_figure(panels: Sequence[tuple[str, Sequence[Line]]], change: str) -
 
 
 def groups_figure(lines: Sequence[Line], variants: Sequence[str]) -> go.Figure:
-    """Change of accuracy by group: one panel per variant, a dot per group with its paired interval."""
+    """Change of accuracy, or of the absolute error, by group: a panel per variant, a dot and interval per group."""
+    title, unit = lines[0]["title"], lines[0]["change_unit"]
     groups = list(dict.fromkeys((line["attribute"], line["group"]) for line in lines))
     names = {name: theme.escape(f"{theme.short(name[1], 24)} ({theme.short(name[0], 12)})") for name in groups}
     figure = make_subplots(
@@ -127,19 +131,21 @@ def groups_figure(lines: Sequence[Line], variants: Sequence[str]) -> go.Figure:
                 name=WORDS[judged],
                 legendgroup=judged,
                 showlegend=judged not in shown,
-                hovertemplate="%{y}: %{x:+.2%}<extra></extra>",
+                hovertemplate=f"%{{y}}: %{{x:{_format(unit)}}}<extra></extra>",
                 row=1,
                 col=at,
             )
             shown.add(judged)
         figure.add_vline(x=0, line={"dash": "dot", "color": theme.MUTED, "width": 1}, row=1, col=at)
-    figure.update_xaxes(tickformat="+.1~%", zeroline=False, nticks=4, matches="x")
+    figure.update_xaxes(
+        tickformat="+.1~%" if unit == "points" else _format(unit), zeroline=False, nticks=4, matches="x"
+    )
     figure.update_yaxes(
         type="category", categoryorder="array", categoryarray=[names[name] for name in reversed(groups)], zeroline=False
     )
     figure.update_layout(
         template=theme.template(),
-        title="Change of accuracy by group",
+        title=f"Change of {title} by group",
         height=190 + 27 * len(groups),
         margin={"t": 92, "b": 90},
         legend={"y": 0, "yref": "container", "yanchor": "bottom", "x": 0, "xanchor": "left"},

@@ -45,8 +45,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Told:
-    """Everything that was found, the original first. worst: each model's group that it is right for least
-    often. unjudged: groups and classes with too few rows. churn: variant → (attribute, group, changed, rows).
+    """Everything that was found, the original first. worst: each model's group that it is right for least often, or
+    furthest off. unjudged: groups and classes with too few rows. broken: model → rows whose outputs are not finite.
+    churn: variant → (attribute, group, changed, rows); nothing where nothing is decided.
     """
 
     split: str
@@ -56,6 +57,7 @@ class Told:
     churn: Mapping[str, Churned]
     worst: tuple[str, ...]
     unjudged: tuple[str, ...]
+    broken: Mapping[str, int]
     measured: Measured | None
 
 
@@ -81,6 +83,13 @@ def _rows(told: Told, level: float) -> Iterator[MetricRow]:
         measure, where = one.measure, (one.metric, one.attribute, one.group, one.split, one.detector)
         base = {"attribute": one.attribute, "group": one.group, "split": one.split or told.split, "n": one.n}
         of = f" · {one.detector}" if one.detector else ""
+        if one.metric == "move":
+            yield MetricRow(
+                NAME, one.metric, detail=one.variant, value=one.value, lower=one.difference.lower,
+                upper=one.difference.upper, confidence=level, better=measure.better, method=one.difference.method,
+                **base,  # type: ignore[arg-type]
+            )  # fmt: skip
+            continue
         values = [(one.variant, one.value)]
         if where not in seen:
             seen.add(where)
@@ -243,9 +252,11 @@ def _energy(told: Told) -> pa.Table:
 
 def _caveats(told: Told, subject: Subject) -> Iterator[Caveat]:
     first = told.answers[0]
-    if broken := {one.name: one.predictions.broken for one in told.answers if one.predictions.broken}:
-        said = ", ".join(f"{count:,} rows of {name}" for name, count in broken.items())
+    if told.broken:
+        said = ", ".join(f"{count:,} rows of {name}" for name, count in told.broken.items())
         text = f"outputs that are not finite count as wrong and are left out of log loss and calibration: {said}"
+        if subject.model.task == "regression":
+            text = f"rows for which a model gives no finite number are left out of every figure, of all models: {said}"
         yield Caveat(NAME, text)
     if told.unjudged:
         text = f"too few rows to be judged, and so no worst group or class: {', '.join(told.unjudged)}"

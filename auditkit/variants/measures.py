@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,14 @@ MEASURES: dict[str, Measure] = {
     "true_positive_rate": Measure("true positive rate", "rate", "higher"),
     "selection_rate": Measure("selection rate", "rate", "none"),
     "churn": Measure("decisions changed", "rate", "none"),
+    "mae": Measure("mean absolute error", "", "lower"),
+    "r2": Measure("R²", "", "higher"),
+    "bias": Measure("mean error", "", "none"),
+    "worst_group_mae": Measure("worst group's absolute error", "", "lower"),
+    "mean_prediction_difference": Measure("gap of mean predictions", "", "lower"),
+    "mean_error_difference": Measure("gap of mean errors", "", "lower"),
+    "mean_prediction": Measure("mean prediction", "", "none"),
+    "move": Measure("size of the change of predictions", "", "none"),
 }
 
 
@@ -59,10 +68,11 @@ MEASURES: dict[str, Measure] = {
 class Rows:
     """The test rows that all models answer: labels int64 [n], members of groups, and who is large enough to judge.
 
-    groups: (attribute, group) → bool [n]. positive: the class that a decision grants, or None.
+    groups: (attribute, group) → bool [n]. positive: the class that a decision grants, or None. Of a model of numbers
+    labels are the true ones, float64 [n], and there is one class, the name of the number.
     """
 
-    labels: npt.NDArray[np.int64]
+    labels: npt.NDArray[Any]
     classes: int
     groups: Mapping[tuple[str, str], Booleans]
     positive: int | None
@@ -80,7 +90,7 @@ class Rows:
         groups = [
             f"{group} ({attribute})" for attribute, group in self.groups if (attribute, group) not in self.judged()
         ]
-        if self.classes == 2:
+        if self.classes <= 2:
             return groups
         counts = np.bincount(self.labels, minlength=self.classes)
         return groups + [f"class {place}" for place, count in enumerate(counts) if count < self.minimum]
@@ -143,7 +153,7 @@ class Summed:
         A worst group is the lowest of the groups' rates, a gap the largest difference of two groups' rates; a figure of
         all rows has one candidate. What cannot be judged is left out.
         """
-        recalls = np.stack([_over(sums, up, of) for up, of, _ in self._classes])
+        recalls = np.stack([mean_of(sums, up, of) for up, of, _ in self._classes])
         first, known = self._bins
         error = np.abs(sums[..., first:known]).sum(axis=-1) / np.maximum(sums[..., known], 1.0)
         made: dict[Named, Floats] = {
@@ -155,22 +165,19 @@ class Summed:
             made["worst_class_recall", ""] = recalls[enough]
         for attribute in self.rows.attributes:
             made |= {(metric, attribute): values for metric, values in self._of(attribute, sums).items()}
-        for metric in dict.fromkeys(metric for metric, attribute in made if attribute):
-            every = [values for (name, attribute), values in made.items() if name == metric and attribute]
-            made[metric, ""] = np.concatenate(every)
-        return made
+        return over_all(made)
 
     def _of(self, attribute: str, sums: Floats) -> dict[str, Floats]:
         rates = {
             name: np.stack(mine)
             for name, shares in self._shares.items()
-            if len(mine := [_over(sums, *places) for group, places in shares.items() if group[0] == attribute]) > 1
+            if len(mine := [mean_of(sums, *places) for group, places in shares.items() if group[0] == attribute]) > 1
         }
         made = {f"worst_group_{name}": rates[name] for name in ("accuracy", "true_positive_rate") if name in rates}
         if "selection_rate" in rates:
-            made["demographic_parity_difference"] = _differences(rates["selection_rate"])
+            made["demographic_parity_difference"] = differences_of(rates["selection_rate"])
         if "true_positive_rate" in rates and "false_positive_rate" in rates:
-            odds = [_differences(rates[name]) for name in ("true_positive_rate", "false_positive_rate")]
+            odds = [differences_of(rates[name]) for name in ("true_positive_rate", "false_positive_rate")]
             made["equalized_odds_difference"] = np.concatenate(odds)
         return made
 
@@ -179,16 +186,25 @@ class Summed:
         sums, shares = self.matrix.sum(axis=0), self._shares["accuracy"]
         if not shares:
             return ""
-        attribute, group = min(shares, key=lambda name: float(_over(sums, *shares[name])))
+        attribute, group = min(shares, key=lambda name: float(mean_of(sums, *shares[name])))
         return f"{group} ({attribute})"
 
 
-def _over(sums: Floats, up: int, of: int) -> Floats:
+def mean_of(sums: Floats, up: int, of: int) -> Floats:
+    """One sum over another, NaN where the other is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(sums[..., up] / sums[..., of])
 
 
-def _differences(rates: Floats) -> Floats:
+def over_all(made: dict[Named, Floats]) -> dict[Named, Floats]:
+    """With every figure that is of an attribute also over all attributes: the candidates of all of them."""
+    for metric in dict.fromkeys(metric for metric, attribute in made if attribute):
+        every = [values for (name, attribute), values in made.items() if name == metric and attribute]
+        made[metric, ""] = np.concatenate(every)
+    return made
+
+
+def differences_of(rates: Floats) -> Floats:
     """Of rates [groups, ...], each less each other: [groups (groups - 1), ...]."""
     first, second = np.nonzero(~np.eye(len(rates), dtype=bool))
     return np.asarray(rates[first] - rates[second])
@@ -200,7 +216,21 @@ def worst_of(metric: str, candidates: Floats) -> Floats:
     return np.asarray(reduce(candidates, axis=0))
 
 
-def resampled(models: Sequence[Summed], replicates: int, rng: np.random.Generator) -> list[dict[Named, Floats]]:
+class Sums(Protocol):
+    """Rows [n] as columns to be summed, and figures from their sums: `Summed`, and of numbers `SummedNumbers`."""
+
+    @property
+    def matrix(self) -> Floats:
+        """float64 [n, columns]."""
+
+    def candidates(self, sums: Floats) -> dict[Named, Floats]:
+        """Figure → candidates."""
+
+    def worst(self) -> str:
+        """The group that is worst off."""
+
+
+def resampled(models: Sequence[Sums], replicates: int, rng: np.random.Generator) -> list[dict[Named, Floats]]:
     """Each model's candidates [candidates, replicates] on the same resamples of rows, drawn with replacement."""
     n = len(models[0].matrix)
     step = max(1, LARGEST_CHUNK // n)

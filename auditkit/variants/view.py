@@ -13,11 +13,20 @@ from auditkit.evidence.section import Section, matching
 from auditkit.variants.figures import forest_figure, groups_figure, tradeoff_figure
 
 Line = dict[str, Any]
-WORST = ("worst_group_accuracy", "worst_class_recall", "accuracy")
+WORST = ("worst_group_accuracy", "worst_class_recall", "accuracy", "worst_group_mae", "mae")
 """What stands for the worst-off: the first of these that there is."""
+MAIN = ("accuracy", "mae")
+BY_GROUP = {"accuracy": ("accuracy", "true_positive_rate", "selection_rate"), "mae": ("mae", "mean_prediction")}
+"""what is shown of each group, by what is shown of everybody"""
 MOST_VARIANTS = 5
 NEXT_TO_NOTHING = 1e-5
 """A change whose interval stays within this is shown as none."""
+HOW_NUMBERS = (
+    "Both models answer the same rows. Mean absolute error: the normal interval of row differences. OOD areas: "
+    "DeLong's variance of two correlated areas. R², worst groups and gaps: both models on the same resampled rows, "
+    "bias-corrected percentiles. Worse or better beyond chance is said after Holm's adjustment over all figures and "
+    "groups of a variant; intervals are each their own. Errors and gaps are in the label's unit."
+)
 HOW = (
     "Both models answer the same rows. Shares: Tango's score interval with the exact McNemar test. Log loss: the "
     "normal interval of row differences. OOD areas: DeLong's variance of two correlated areas. Worst groups, gaps and "
@@ -154,16 +163,22 @@ def _verdicts(models: Sequence[Line], lines: Sequence[Line]) -> Section:
         "is no change. Filled dots are beyond chance after adjustment for all that was looked at. What no variant "
         "changes is left out.",
         pa.table({"variant": names, "verdict": [model["sentence"] for model in variants]}),
-        HOW,
+        HOW_NUMBERS if _main(lines)["metric"] == "mae" else HOW,
     )
 
 
+def _main(lines: Sequence[Line]) -> Line:
+    """Accuracy, or of numbers the mean absolute error, over all rows: where it changed for the worse most."""
+    mine = [line for line in lines if line["metric"] in MAIN and not line["attribute"]]
+    return max(mine, key=lambda line: line["change"] * (-1 if line["better"] == "higher" else 1))
+
+
 def _side_by_side(models: Sequence[Line], lines: Sequence[Line], rows: Sequence[MetricRow]) -> Section:
-    accuracy = [line for line in lines if line["metric"] == "accuracy" and not line["attribute"]]
-    low = min(accuracy, key=lambda line: line["change"])
+    low = _main(lines)
+    title, way = low["title"], "lowest" if low["better"] == "higher" else "highest"
     finding = (
-        f"Accuracy is {theme.number(low['original'], 'rate', *_around(low, 'original'))} for the original, and lowest "
-        f"for {low['variant']}: {_cell(low, 'points')}."
+        f"{title[0].upper()}{title[1:]} is {theme.number(low['original'], low['unit'], *_around(low, 'original'))} for "
+        f"the original, and {way} for {low['variant']}: {_cell(low, low['change_unit'])}."
     )
     return Section(
         "side-by-side",
@@ -194,67 +209,77 @@ def _won(models: Sequence[Line], lines: Sequence[Line], rows: Sequence[MetricRow
         ]
         panels.append(("latency of one row, of the original's", found))
     smallest = min((m for m in models if m["name"] in change), key=lambda m: m["compressed_bytes"])
-    title, size = change[smallest["name"]]["title"], smallest["compressed_bytes"] / first["compressed_bytes"]
+    lost = change[smallest["name"]]
+    title, size = lost["title"], smallest["compressed_bytes"] / first["compressed_bytes"]
     finding = (
         f"The smallest variant is {smallest['name']}, {theme.number(size, 'rate', size - 0.01, size + 0.01)} "
-        f"of the original when compressed; its {title} changes by {_signed(change[smallest['name']], 'points')}."
+        f"of the original when compressed; its {title} changes by {_signed(lost, lost['change_unit'])}."
     )
     yield Section(
         "won",
         "What is won",
         finding,
-        tradeoff_figure(panels, f"change of the {title}"),
-        "Left of the upright line is cheaper than the original; below the level one, those worst off lose. Bars are "
-        "paired 95 % intervals.",
+        tradeoff_figure(panels, f"change of the {title}", lost["change_unit"]),
+        f"Left of the upright line is cheaper than the original; {'below' if lost['better'] == 'higher' else 'above'} "
+        "the level one, those worst off lose. Bars are paired 95 % intervals.",
         how="Zeros in a pruned network are stored and multiplied like other numbers: only compression shrinks them.",
     )
 
 
 def _who(models: Sequence[Line], lines: Sequence[Line], churn: pa.Table | None) -> Iterator[Section]:
-    groups = [line for line in lines if line["metric"] == "accuracy" and line["group"]]
+    main = _main(lines)
+    groups = [line for line in lines if line["metric"] == main["metric"] and line["group"]]
     if not groups or churn is None:
         return
+    higher = main["better"] == "higher"
     names = [model["name"] for model in models[1:]]
     shown = names[:MOST_VARIANTS]
     worse = [line for line in groups if line["judged"] == "worse"]
     if worse:
-        low = min(worse, key=lambda line: line["change"])
-        lost = f"{_signed(low, 'points')} of accuracy with {low['variant']}"
+        low = min(worse, key=lambda line: line["change"] * (1 if higher else -1))
+        lost = f"{_signed(low, low['change_unit'])} of {low['title']} with {low['variant']}"
         finding = f"{low['group']} ({low['attribute']}) loses most: {lost}."
     else:
-        finding = "No group's accuracy is lower beyond chance with any variant."
+        way = "lower" if higher else "higher"
+        finding = f"No group's {main['title']} is {way} beyond chance with any variant."
     if len(names) > len(shown):
         finding += f" The figure shows the first {len(shown)} variants."
-    records = []
-    everybody = {line["variant"]: line for line in matching(churn, attribute="")}
-    for line in matching(churn):
-        if not line["attribute"]:
-            continue
-        place = {"variant": line["variant"], "attribute": line["attribute"], "group": line["group"]}
-        of = [known for known in lines if known["metric"] in ("accuracy", "true_positive_rate", "selection_rate")
-              and all(known[key] == value for key, value in place.items())]  # fmt: skip
-        cells = {known["title"]: _cell(known, "points") for known in of}
-        all_rows = everybody[line["variant"]]
-        records.append(
-            place
-            | {
-                "rows": theme.number(line["rows"], "rows"),
-                "decisions changed": _share(line),
-                "of everybody": _share(all_rows),
-                "accuracy": cells.get("accuracy", theme.NO_VALUE),
-                "true positive rate": cells.get("true positive rate", theme.NO_VALUE),
-                "selection rate": cells.get("selection rate", theme.NO_VALUE),
-            }
-        )
+    records = [
+        {
+            "variant": line["variant"],
+            "attribute": line["attribute"],
+            "group": line["group"],
+            "rows": theme.number(line["n"], "rows"),
+            **_decided(line, churn),
+            **_of_group(line, lines),
+        }
+        for line in groups
+    ]
     yield Section(
         "who",
         "Who pays",
         finding,
         groups_figure([line for line in groups if line["variant"] in shown], shown),
-        "Each dot is a group's accuracy under the variant minus under the original, on the same people.",
+        f"Each dot is a group's {main['title']} under the variant minus under the original, on the same people.",
         pa.Table.from_pylist(records),
         "Groups with too few rows to be judged are left out; a dash stands for too few rows with a positive label.",
     )
+
+
+def _decided(line: Line, churn: pa.Table) -> dict[str, str]:
+    """How many decisions changed in the group of a line, and of everybody; nothing where nothing is decided."""
+    mine = matching(churn, variant=line["variant"], attribute=line["attribute"], group=line["group"])
+    whole = matching(churn, variant=line["variant"], attribute="")
+    return {"decisions changed": _share(mine[0]), "of everybody": _share(whole[0])} if mine and whole else {}
+
+
+def _of_group(line: Line, lines: Sequence[Line]) -> dict[str, str]:
+    """The figures of the group of a line."""
+    titles = {one["metric"]: one["title"] for one in lines}
+    wanted = [name for name in BY_GROUP[line["metric"]] if name in titles]
+    same = [one for one in lines if all(one[key] == line[key] for key in ("variant", "attribute", "group"))]
+    found = {one["metric"]: _cell(one, one["change_unit"]) for one in same}
+    return {titles[name]: found.get(name, theme.NO_VALUE) for name in wanted}
 
 
 def _share(line: Line) -> str:

@@ -32,6 +32,8 @@ CARDS = (
     Card("AUC", "performance", "auc", "test"),
     Card("R²", "performance", "r2", "test"),
     Card("Mean absolute error", "performance", "mae", "test"),
+    Card("Every label right", "performance", "subset_accuracy", "test"),
+    Card("Hamming loss", "performance", "hamming_loss", "test"),
     Card("Selection-rate ratio, worst", "fairness", "demographic_parity_ratio", "test"),
     Card("Equalized-odds gap, worst", "fairness", "equalized_odds_difference", "test"),
     Card("Mean-error gap, worst", "fairness", "mean_error_difference", "test"),

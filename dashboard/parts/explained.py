@@ -108,6 +108,7 @@ def _by_group(evidence: Evidence, place: DeltaGenerator) -> list[str]:
         [None, *pairs],
         format_func=lambda pair: "any" if pair is None else f"{pair[0]}: {'not known' if pair[1] is None else pair[1]}",
         disabled=not pairs,
+        placeholder="not kept" if not pairs else None,
     )
     if chosen is None:
         return []

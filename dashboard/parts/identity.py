@@ -95,6 +95,8 @@ def _predicts(schema: dict[str, Any]) -> str:
     label, classes, positive = schema.get("label"), schema.get("classes"), schema.get("positive")
     if schema.get("task") == "regression":
         return f"{label or _listed(classes)}, a number"
+    if schema.get("task") == "multilabel":
+        return f"yes or no to each of {_listed(classes)}"
     of = f"{label}: {_listed(classes)}" if label else _listed(classes)
     return of + (f" (positive: {positive})" if positive else "")
 

@@ -22,16 +22,17 @@ def show_mistakes(evidence: Evidence) -> None:
             return
         show_heading("Its surest mistakes", "mistakes")
         splits = distinct(evidence, _TABLE, "split")
+        truth = "True labels" if "wrong" in columns_of(evidence, _TABLE) else "True class"
         left, right = st.columns(2)
         split = left.selectbox("Split", splits, index=splits.index("test") if "test" in splits else 0)
         labels = distinct(evidence, _TABLE, "label")
-        label = right.selectbox("True class", [None, *labels], format_func=lambda c: "any" if c is None else c)
+        label = right.selectbox(truth, [None, *labels], format_func=lambda c: "any" if c is None else c)
         conditions = ["not correct", f"split = {literal(split)}"]
         if label is not None:
             conditions.append(f"label = {literal(label)}")
         columns = {
             "row": st.column_config.NumberColumn("Row", format="%d"),
-            "label": "True class",
+            "label": truth,
             "prediction": "Predicted",
             "confidence": st.column_config.NumberColumn("Its confidence", format="percent"),
         }

@@ -94,7 +94,7 @@ def test_many_columns_and_rows_are_bounded_and_counted():
     assert len(section.figure.layout.yaxis.ticktext) == SHOWN
     assert all(len(trace.x) == MOST for trace in dots(section.figure))
     assert "first 1,000 explained rows of 1,005" in section.finding
-    assert f"{SHOWN} of {len(names)} columns" in section.finding
+    assert f"{SHOWN} of {len(names)} columns" in section.reading
 
 
 def test_without_columns_there_is_no_section(evidence):
@@ -107,3 +107,13 @@ def test_without_columns_there_is_no_section(evidence):
 def test_audits_without_inputs_or_baseline_are_drawn_grey(evidence):
     bare = beeswarm(evidence.table("attribution/explanations"), None, None, METHODS, "m")
     assert all(isinstance(trace.marker.color, str) for trace in dots(bare))
+
+
+def test_the_finding_says_which_way_columns_work_as_the_evidence_says(evidence):
+    kept = pa.table({"method": ["m"] * 3, "column": ["small", "large", HOSTILE], "rank": [0.2, -0.9, None]})
+    tables = lambda name: kept if name == "attribution/directions" else evidence.table(name)  # noqa: E731
+    (section,) = beeswarm_section(SimpleNamespace(table=tables), METHODS, "m")
+    assert section.finding == (
+        "Larger values most plainly raise the score for small (+0.20) and lower the score for large (-0.90), "
+        "by rank correlation."
+    )

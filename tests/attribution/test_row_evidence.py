@@ -12,7 +12,7 @@ from torch import nn
 from auditkit.attribution.analysis import AttributionAnalysis
 from auditkit.attribution.explicands import PartAttribution
 from auditkit.attribution.registry import METHODS
-from auditkit.attribution.summary import row_agreement
+from auditkit.attribution.summary import row_agreement, value_directions
 from auditkit.engine.analysis import Context
 from auditkit.engine.ledger import Ledger
 from auditkit.engine.progress import Progress
@@ -113,3 +113,26 @@ def test_an_audit_asks_every_method_before_any_is_used(tables):
     assert lines["grad_cam"]["status"] == "refused"
     assert lines["grad_cam"]["reason"]
     assert all(line["reason"] for line in lines.values() if line["status"] != "valid")
+
+
+def test_which_way_a_column_works_is_the_rank_correlation_over_rows():
+    values = np.array([[1.0, 4.0], [2.0, 1.0], [3.0, 0.0], [9.0, 9.0]])
+    told = {"up": pa.array([10.0, 20.0, 30.0, None]), "same": pa.array([5.0, 5.0, 5.0, 5.0])}
+    explicands = SimpleNamespace(rows=np.arange(4), partition=SimpleNamespace(parts=("same", "up")))
+    split = SimpleNamespace(column=told.__getitem__)
+    lines = value_directions(explicands, found_of(occlusion=values), split, ["up", "same"]).to_pylist()
+    assert lines[0] | {"rank": round(lines[0]["rank"], 9)} == {
+        "method": "occlusion",
+        "column": "up",
+        "rank": -1.0,
+        "n": 3,
+        "reason": "",
+    }
+    assert (lines[1]["rank"], lines[1]["n"]) == (None, 4)
+    assert lines[1]["reason"]
+
+
+def test_an_audit_of_a_table_keeps_which_way_its_numbers_work(tables):
+    lines = tables["attribution/directions"].to_pylist()
+    assert [line["column"] for line in lines] == ["p", "q", "r", "s"] * 2
+    assert all(line["n"] == 12 and -1 <= line["rank"] <= 1 for line in lines)

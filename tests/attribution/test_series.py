@@ -237,7 +237,9 @@ def test_a_series_of_one_channel_has_no_channels_to_compare():
 
 def test_hostile_channels_never_reach_plotly_as_markup(evidence):
     for section in sections(evidence):
-        drawn = "" if section.figure is None else json.dumps(json.loads(section.figure.to_json())).replace("\\u003c", "<")
+        drawn = (
+            "" if section.figure is None else json.dumps(json.loads(section.figure.to_json())).replace("\\u003c", "<")
+        )
         assert "<b>" not in drawn
 
 

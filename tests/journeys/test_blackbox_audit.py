@@ -15,7 +15,7 @@ from auditkit.report import write_reports
 from auditkit.subject.blackbox import black_box
 from auditkit.subject.preprocessing import ImagePreprocessing
 
-DISCIPLINES = ["performance", "fairness", "attribution", "activations", "ood", "energy"]
+DISCIPLINES = ["performance", "fairness", "attribution", "activations", "ood", "energy", "insights"]
 NUMBERS, MIXED = ["age", "hours"], ["town", "age", "hours", "member"]
 FEW = {"attribution": {"rows": 24}, "energy": {"seconds": 0.02, "blocks": 3}}
 

@@ -150,6 +150,104 @@ def test_a_network_file_takes_the_columns_that_fit(here, capsys):
     assert command(capsys, "run", "audit.yaml", "--only", "performance", "--quiet")[0] in (0, 1)
 
 
+def homes(n=240, seed=0):
+    """People and their rents, with a data frame's index, a contract's number and the rent again in other words."""
+    rng = np.random.default_rng(seed)
+    area, rooms, sex = rng.normal(80, 20, n), rng.integers(1, 6, n), rng.choice(["f", "m"], n)
+    rent = 100 + 8 * area + 30 * rooms + rng.normal(0, 40, n)
+    columns = {"contract": [f"C{at:04d}" for at in rng.permutation(n)], "sex": sex, "area": area, "rooms": rooms}
+    return pd.DataFrame({**columns, "rent_band": np.where(rent > 800, "high", "low"), "rent": rent})
+
+
+def test_numbers_from_nothing_to_an_audit(here, capsys):
+    homes().to_csv("homes.csv")
+    code, said = command(capsys, "init", "homes.csv")
+    assert code == 0, said
+    assert "task: regression  (a guess: rent holds 240 different numbers)" in said
+    recipe, spec = load_recipe("recipe.yaml"), load_spec("audit.yaml")
+    assert (recipe.columns.label, recipe.columns.task, recipe.loss) == ("rent", "regression", "mse")
+    assert recipe.columns.features == ["area", "rooms"]
+    text = Path("recipe.yaml").read_text()
+    for line in (
+        "(without a name): row numbers of a data frame, which pandas writes as a column without a name",
+        "contract: a different word in every row, as identifiers are",
+        "rent_band: by its name, the outcome again",
+    ):
+        assert f"  #   {line}\n" in text
+    assert spec.gates["fairness/mean_error_difference"].at_most == float(f"{homes().rent.std(ddof=0) / 10:.2g}")
+    assert command(capsys, "train", "recipe.yaml", "--out", "model", "--quiet")[0] == 0
+    code, said = command(capsys, "run", "audit.yaml", "--only", "performance,fairness", "--quiet")
+    assert code in (0, 1), said
+    rows = open_audit(next(Path("reports/homes").iterdir())).metrics.query("split == 'test'")
+    assert rows.query("metric == 'r2' and analysis == 'performance'").value.item() > 0.7
+    assert "mean_error_difference" in set(rows.metric)
+    code, said = command(capsys, "init", "model", "homes.csv", "--out", "again.yaml")
+    assert code == 0, said
+    assert "task: regression  (the model predicts a number)" in said
+    assert load_subject(load_spec("again.yaml"), here).schema.task == "regression"
+
+
+def exported(net, inputs, path):
+    program = torch.export.export(
+        net.eval(), (torch.zeros(4, inputs),), dynamic_shapes=({0: torch.export.Dim("rows")},)
+    )
+    torch.export.save(program, path)
+
+
+@pytest.mark.parametrize(
+    ("label", "features", "task"),
+    [("rent", ["area", "rooms"], "regression"), ("rooms", ["area", "rent"], "regression"), ("sex", None, None)],
+)
+def test_a_network_of_one_output(here, capsys, label, features, task):
+    """A number for a label of numbers, be they few; the logit of the second for a label of two classes."""
+    homes().drop(columns="rent_band").to_csv("homes.csv", index=False)
+    exported(torch.nn.Sequential(torch.nn.Linear(3 if task is None else 2, 1)), 3 if task is None else 2, "net.pt2")
+    arguments = [] if label == "rent" else ["--label", label]
+    code, said = command(capsys, "init", "net.pt2", "homes.csv", *arguments)
+    assert code == 0, said
+    spec = load_spec("audit.yaml")
+    assert (spec.columns.label, spec.columns.task) == (label, task)
+    assert spec.columns.features == (features or ["area", "rooms", "rent"])
+    assert spec.columns.classes == (["f", "m"] if task is None else None)
+    code, said = command(capsys, "run", "audit.yaml", "--only", "performance", "--quiet")
+    assert code in (0, 1), said
+    metric = "rmse" if task else "accuracy"
+    assert metric in set(open_audit(next(Path("reports/net").iterdir())).metrics.metric)
+
+
+def test_stored_numbers(here, capsys):
+    frame, noise = homes(300), np.random.default_rng(2).normal(0, 10, 300)
+    error = 50 * (frame.sex == "f") + noise
+    frame.assign(predicted_rent=frame.rent + error).to_parquet("scored.parquet")
+    code, said = command(capsys, "init", "scored.parquet")
+    assert code == 0, said
+    spec = load_spec("audit.yaml")
+    assert (spec.predictions.number, spec.columns.label) == ("predicted_rent", "rent")
+    assert spec.columns.features == ["area", "rooms"]
+    code, said = command(capsys, "run", "audit.yaml", "--quiet")
+    assert code == 1, said
+    found = open_audit(next(Path("reports/scored").iterdir()))
+    assert {result.gate: result.verdict for result in found.gates}["fairness/mean_error_difference"] == "fail"
+    gap = found.metrics.query("metric == 'mean_error_difference'").value.item()
+    assert gap == pytest.approx(error[frame.sex == "f"].mean() - error[frame.sex == "m"].mean())
+
+
+def test_compas_with_an_index_identifiers_and_other_scores(here, capsys):
+    frame, rng = pd.read_csv(given("compas_two_years.csv")), np.random.default_rng(0)
+    frame["v_decile_score"], frame["is_violent_recid"] = rng.integers(1, 11, len(frame)), rng.integers(0, 2, len(frame))
+    frame["person"] = rng.permutation(len(frame)) + 1
+    frame.to_csv("people.csv")
+    code, said = command(capsys, "init", "people.csv", "--label", "two_year_recid", "--train")
+    assert code == 0, said
+    assert load_recipe("recipe.yaml").columns.features == [
+        "juv_fel_count", "juv_misd_count", "juv_other_count", "priors_count", "days_b_screening_arrest",
+        "c_charge_degree",
+    ]  # fmt: skip
+    text = Path("recipe.yaml").read_text()
+    for name in ("(without a name)", "person", "decile_score", "v_decile_score", "score_text", "is_recid"):
+        assert f"#   {name}: " in text
+
+
 HOSTILE = [
     "a: b",
     "- x",
@@ -233,6 +331,11 @@ def make(here, what):
             pq.write_table(applicants(20, 1), here / "two" / f"{name}.parquet")
     if what == "few rows":
         pq.write_table(applicants(4, 1), here / "few.parquet")
+    if what == "nothing to learn from":
+        pd.DataFrame({"id": range(60), "pay": np.random.default_rng(0).normal(size=60)}).to_csv("bare.csv", index=False)
+    if what == "an endless number":
+        frame = homes()
+        frame.assign(rent=frame.rent.where(frame.index > 0, np.inf)).to_parquet(here / "endless.parquet")
     if what == "a text file":
         (here / "notes.docx").write_text("hello")
 
@@ -245,6 +348,8 @@ def make(here, what):
         ("two tables", ["two"], "has 2 files of rows (a.parquet, b.parquet)"),
         ("few rows", ["few.parquet"], "few.parquet"),
         ("a text file", ["notes.docx"], "data of this kind are not read"),
+        ("nothing to learn from", ["bare.csv"], "no column is left to learn from ('id': names rows)"),
+        ("an endless number", ["endless.parquet"], "1 of 48 numbers are missing or infinite"),
         ("few rows", ["rules:approve", "few.parquet"], "does not say what it takes"),
         ("few rows", ["gone.pt2", "few.parquet"], "gone.pt2"),
         ("few rows", ["a", "b", "c"], "got 3 paths"),

@@ -95,7 +95,9 @@ def test_gaps_between_groups_are_those_of_a_check_of_the_same_numbers(audited, f
     def seen(rows):
         return {(row.metric, row.attribute, row.group, row.value, row.lower, row.upper) for row in rows}
 
-    assert seen(rows_of(audited, analysis="fairness")) == seen(check.metrics)
+    moved = rows_of(audited, metric="counterfactual_prediction_change")
+    assert [row.status for row in moved] == ["not applicable"]  # the network does not read sex
+    assert seen(rows_of(audited, analysis="fairness")) - seen(moved) == seen(check.metrics)
 
 
 def test_an_attribution_of_a_linear_network_is_weight_times_distance(audited, frame, fitted):
@@ -177,6 +179,38 @@ def test_an_estimator_and_a_callable_that_predict_numbers(frame, tmp_path, kind)
     assert rows_of(audit, metric="mean_error_difference")[0].status == "ok"
 
 
+def figures(audit, discipline):
+    """Every number of a discipline by what it is: the values and the ends of their intervals."""
+    return {
+        (row.metric, row.split, row.attribute, row.group, part): getattr(row, part)
+        for row in rows_of(audit, analysis=discipline, status="ok")
+        for part in ("value", "lower", "upper")
+        if getattr(row, part) is not None
+    }
+
+
+def test_stored_numbers_are_judged_as_those_of_the_model_that_gave_them(audited, frame, fitted, tmp_path):
+    """Every figure of performance and every gap between groups; what would ask the model says that there is none."""
+    lines = audited.table("performance/predictions").to_pylist()
+    said = {name: [line["prediction"] for line in lines if line["split"] == name] for name in splits(frame)}
+    stored = {name: part.assign(said=said[name]) for name, part in splits(frame).items()}
+    found = ak.audit(
+        None, stored, label="target", sensitive=["sex"], features=FEATURES, predictions={"number": "said"},
+        out=tmp_path, **QUICK,
+    )  # fmt: skip
+    for discipline in ("performance", "fairness"):
+        one, other = (figures(audit, discipline) for audit in (audited, found))
+        assert one.keys() == other.keys()
+        assert len(one) > 8
+        for key, value in one.items():
+            assert other[key] == pytest.approx(value, rel=1e-6, abs=1e-9), key
+    (moved,) = rows_of(found, metric="counterfactual_prediction_change")
+    assert "there is no model" in moved.reason
+    assert rows_of(found, analysis="ood", metric="auroc", status="ok")
+    page = "".join(section.finding for show in (sections, sections_of_groups) for section in show(found))
+    assert "accuracy" not in page
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -198,10 +232,6 @@ def test_what_a_regression_cannot_be(frame, fitted):
         ak.load_data(frame, label="target", positive=1, task="regression")
     with pytest.raises(InputError, match="it is a model of regression"):
         ak.load_model(ak.load_model(linear(fitted), features=FEATURES, task="regression"), task="classification")
-    with pytest.raises(InputError, match="several labels at once are not audited"):
-        ak.audit(linear(fitted), frame, label="target", features=FEATURES, task="multilabel")
-    with pytest.raises(InputError, match="several labels at once are not audited"):
-        ak.load_model(linear(fitted), features=FEATURES, task="multilabel")
     with pytest.raises(InputError, match="there is no 'ranking' here"):
         ak.load_model(linear(fitted), features=FEATURES, task="ranking")
 

@@ -196,7 +196,7 @@ def test_a_constant_column_does_not_divide_by_zero():
 
 
 def test_the_registry_is_complete_and_honest():
-    assert list(DETECTORS) == [detector.name for detector in chosen(None, one_class=True, modality="text")]
+    assert list(DETECTORS) == [detector.name for detector in chosen(None, True, "text", several=True)]
     for detector in DETECTORS.values():
         assert detector.sees in ("logits", "features", "inputs")
         assert detector.source

@@ -120,8 +120,14 @@ def test_the_models_classes_find_the_label():
 @pytest.mark.parametrize(
     ("change", "settings", "says"),
     [
-        (lambda frame: frame[["wage", "age"]], {}, "cannot tell which column is the label"),
-        (lambda frame: frame, {"label": "wage"}, "no label of classes"),
+        (lambda frame: frame[["sex", "age"]], {}, "cannot tell which column is the label"),
+        (
+            lambda frame: frame.assign(street=[f"{n} High St" for n in range(N)]),
+            {"label": "street"},
+            "no label of clas",
+        ),
+        (lambda frame: frame, {"label": "language", "task": "regression"}, "does not hold numbers"),
+        (lambda frame: frame[["sex", "language"]], {"task": "regression"}, "none has a number"),
         (lambda frame: frame, {"label": "wages"}, "did you mean 'wage'"),
         (lambda frame: frame.assign(defaulted=frame.defaulted.where(frame.index > 3)), {}, "4 of 400 labels"),
         (lambda frame: frame, {"classes": ["x", "z"]}, "0 columns hold its classes"),

@@ -219,13 +219,59 @@ def test_unnamed_classes_can_be_named_and_named_ones_not_renamed(tmp_path):
 def test_one_output_is_the_second_class(tmp_path):
     folder = text_folder(tmp_path, id2label={0: "LABEL_0"}, label2id={"LABEL_0": 0}, num_labels=1)
     with pytest.raises(InputError, match="one output; name the two classes"):
-        ak.load_model(folder)
+        ak.load_model(folder, task="classification")
     model = ak.load_model(folder, classes=["bad", "good"])
     split = ak.load_data(frame(), label="label", schema=model.schema)
     with torch.no_grad():
         logits = model.logits(model.encode(split))
     assert logits.shape == (6, 2)
     assert (logits[:, 0] == 0).all()
+
+
+def test_one_output_is_a_number_unless_two_classes_are_named(tmp_path):
+    """The numbers are transformers' own; where the config does not say that they are any, a caveat does."""
+    unnamed = {"id2label": {0: "LABEL_0"}, "label2id": {"LABEL_0": 0}, "num_labels": 1}
+    said = text_folder(tmp_path / "said", **unnamed, problem_type="regression")
+    unsaid = text_folder(tmp_path / "unsaid", **unnamed)
+    rows = frame([0.5, -1.0, 2.5, 3.0, 1.0, 0.0])
+    for folder, told in ((said, 0), (unsaid, 1)):
+        theirs = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        given = transformers.AutoTokenizer.from_pretrained(folder)(TEXTS, padding=True, return_tensors="pt")
+        with torch.no_grad():
+            expected = theirs(input_ids=given["input_ids"], attention_mask=given["attention_mask"]).logits
+        model = ak.load_model(folder)
+        assert (model.task, model.classes, model.aliases) == ("regression", ("prediction",), {})
+        assert sum("name the two classes" in caveat.text for caveat in model.caveats) == told
+        split = ak.load_data(rows, label="label", schema=model.schema)
+        with torch.no_grad():
+            assert torch.allclose(model.logits(model.encode(split)), expected, atol=1e-5)
+    named = ak.load_model(unsaid, task="regression", classes=["stars"])
+    assert (named.classes, named.caveats) == (("stars",), ())
+    with pytest.raises(InputError, match="it is a model of regression, not of classification"):
+        ak.load_model(said, task="classification")
+    with pytest.raises(InputError, match="has 2 outputs, and of a regression one number"):
+        ak.load_model(text_folder(tmp_path / "two"), task="regression")
+
+
+def test_a_regressor_of_texts_goes_through_an_audit(tmp_path):
+    folder = text_folder(tmp_path / "model", id2label={0: "stars"}, label2id={"stars": 0}, num_labels=1,
+                         problem_type="regression")  # fmt: skip
+    rows = pd.concat([frame(np.arange(6) * 0.7)] * 12, ignore_index=True).assign(sex=["f", "m"] * 36)
+    audit = ak.audit(ak.load_model(folder), rows, label="label", sensitive=["sex"], out=tmp_path / "reports",
+                     analyses=["performance", "fairness"])  # fmt: skip
+    metrics = audit.metrics[audit.metrics.status == "ok"]
+    assert {"mae", "rmse", "mean_error_difference"} <= set(metrics.metric)
+    shown = audit.metrics[audit.metrics.metric == "identity_gap"]
+    assert len(shown)
+    assert set(shown.status) == {"ok"}
+    rows.rename(columns={"label": "rating"}).to_parquet(tmp_path / "rows.parquet")
+    told = CliRunner().invoke(app, ["init", str(folder), str(tmp_path / "rows.parquet"), "--label", "rating",
+                                    "--out", str(tmp_path / "audit.yaml")])  # fmt: skip
+    assert told.exit_code == 0, told.output
+    spec = yaml.safe_load((tmp_path / "audit.yaml").read_text())
+    assert (spec["columns"]["label"], spec["columns"]["task"]) == ("rating", "regression")
+    subject = load_subject(AuditSpec.model_validate(spec), tmp_path)
+    assert (subject.schema.task, subject.schema.classes) == ("regression", ("rating",))
 
 
 def picture_folder(folder, channels: int = 3, **processor):
@@ -320,8 +366,7 @@ def test_a_model_without_its_head_is_refused(tmp_path):
     ("change", "sentence"),
     [
         ({"architectures": ["BertForMaskedLM"]}, "is BertForMaskedLM; models for sequence classification"),
-        ({"problem_type": "multi_label_classification"}, "one class for each row"),
-        ({"problem_type": "regression"}, "one class for each row"),
+        ({"problem_type": "regression"}, "has 2 outputs, and of a regression one number"),
         ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}}, "quantised"),
         ({"model_type": "own", "auto_map": {"AutoConfig": "own.Config"}}, "never run"),
         ({"hidden_size": 17}, "cannot build the network"),
@@ -493,3 +538,34 @@ def test_a_whole_audit_of_text_through_the_command_line(tmp_path):
     decided = np.array([one["label"] == "good" for one in pipeline(splits["test"]["text"].tolist())])
     (accuracy,) = [row for row in audit.rows if row.name == "performance/accuracy" and row.split == "test"]
     assert accuracy.value == pytest.approx((decided == (splits["test"]["y"] == 1)).mean())
+
+
+SEVERAL = {"problem_type": "multi_label_classification", "num_labels": 3}
+
+
+def test_several_labels_are_known_by_the_config(tmp_path):
+    names = {0: "toxic", 1: "insult", 2: "threat"}
+    folder = text_folder(tmp_path, **SEVERAL, id2label=names, label2id={name: at for at, name in names.items()})
+    model = ak.load_model(folder)
+    assert (model.task, model.classes) == ("multilabel", tuple(names.values()))
+    split = ak.load_data(pd.DataFrame({"text": TEXTS, **dict.fromkeys(names.values(), 0)}), schema=model.schema)
+    own = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokens = transformers.AutoTokenizer.from_pretrained(folder)(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        theirs = own(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).logits
+        ours = model.logits(model.encode(split))
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    with pytest.raises(InputError, match="a model of multilabel, not of classification"):
+        ak.load_model(folder, task="classification")
+    with pytest.raises(InputError, match="labels toxic, insult, threat, in this order"):
+        ak.load_model(folder, classes=["insult", "toxic", "threat"])
+
+
+def test_several_labels_are_named_by_their_columns_or_said_by_the_caller(tmp_path):
+    unnamed = {"id2label": {place: f"LABEL_{place}" for place in range(3)}, "label2id": None}
+    folder = text_folder(tmp_path / "unnamed", **SEVERAL, **unnamed)
+    assert ak.load_model(folder, classes=["a", "b", "c"]).classes == ("a", "b", "c")
+    plain = text_folder(tmp_path / "plain")
+    assert ak.load_model(plain).task == "classification"
+    said = ak.load_model(plain, task="multilabel", classes=["is_bad", "is_good"])
+    assert (said.task, said.classes) == ("multilabel", ("bad", "good"))

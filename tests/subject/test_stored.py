@@ -172,3 +172,42 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(case):
         subject(frame(**added), predictions, columns)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+RENTS = {"label": "rent", "sensitive": ["sex"]}
+
+
+def rents(**columns):
+    return pd.DataFrame({"rent": [500.0, 900.5, 700.0, 650.0], "sex": ["f", "m", "f", "m"], **columns})
+
+
+def test_numbers_are_handed_out_as_they_are_and_make_the_task():
+    made = subject(rents(said=[510, 890, 705, 600]), {"number": "said"}, RENTS)
+    assert (made.schema.task, made.model.task, made.schema.classes) == ("regression", "regression", ("rent",))
+    assert made.model.logits(made.model.encode(made.splits[0])).tolist() == [[510.0], [890.0], [705.0], [600.0]]
+    assert made.splits[0].targets.tolist() == [500.0, 900.5, 700.0, 650.0]
+    assert set(made.model.lacks) >= {"model", "gradients", "layers", "scores"}
+    other = subject(rents(said=[510, 890, 705, 601]), {"number": "said"}, RENTS)
+    assert other.model.digest != made.model.digest
+
+
+@pytest.mark.parametrize(
+    ("columns", "predictions", "meaning", "says"),
+    [
+        ({"said": [1, 2, None, 4]}, {"number": "said"}, RENTS, "1 of 4 predictions in 'said' are missing"),
+        ({"said": ["1", "2", "3", "x"]}, {"number": "said"}, RENTS, "said"),
+        ({"said": [1, 2, 3, 4]}, {"number": "sayd"}, RENTS, "did you mean 'said'"),
+        ({}, {"number": "rent"}, RENTS, "it cannot be both"),
+        ({"said": [1, 2, 3, 4]}, {"number": "said"}, {**RENTS, "task": "classification"}, "leave task out"),
+        ({"said": [1, 2, 3, 4]}, {"score": "said"}, {**RENTS, "task": "regression"}, "as predictions.number"),
+        ({"said": [1, 2, 3, 4]}, {"number": "said", "score": "said"}, RENTS, "exactly one of"),
+        ({"said": [1, 2, 3, 4]}, {"number": "said", "threshold": 1}, RENTS, "threshold belongs to a score"),
+        ({"said": [1, 2, 3, 4]}, {"number": "said"}, {**RENTS, "positive": "1"}, "predicts a number; leave it out"),
+        ({"said": [1, 2, 3, 4], "rent": ["a", "b", "c", "d"]}, {"number": "said"}, RENTS, "predicts numbers"),
+        ({"said": [1, 2, 3, 4], "rent": [5.0] * 4}, {"number": "said"}, RENTS, "is 5 in every row"),
+    ],
+)
+def test_numbers_that_cannot_be_judged_are_refused_in_a_sentence(columns, predictions, meaning, says):
+    with pytest.raises(InputError, match=says) as refused:
+        subject(rents(**columns), predictions, meaning)
+    assert "\n" not in str(refused.value)

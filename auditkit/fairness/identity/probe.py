@@ -17,9 +17,9 @@ PHASE, ROWS = "identity swaps", 256
 
 
 def speaks(context: Context) -> bool:
-    """Whether the model can be asked about any sentence: it reads text, and one of its classes is looked at."""
+    """Whether the model can be asked about any sentence: it reads text, and gives a number or the score of a class."""
     reads = hasattr(context.subject.model.preprocessing, "encode_texts")
-    return reads and "rows" not in context.subject.model.lacks and _positive(context) is not None
+    return reads and "rows" not in context.subject.model.lacks and (_numbers(context) or _positive(context) is not None)
 
 
 def identity_part(context: Context, settings: Settings) -> Findings:
@@ -27,7 +27,11 @@ def identity_part(context: Context, settings: Settings) -> Findings:
     preprocessing = context.subject.model.preprocessing
     knows = getattr(preprocessing, "knows", None)
     return identity_findings(
-        dimensions_of(context.spec.fairness.identity), lambda texts: _scores(context, texts), settings, knows=knows
+        dimensions_of(context.spec.fairness.identity),
+        lambda texts: _scores(context, texts),
+        settings,
+        threshold=None if _numbers(context) else 0.5,
+        knows=knows,
     )
 
 
@@ -36,6 +40,11 @@ def dimensions_of(given: Mapping[str, Mapping[str, object]] | None) -> Sequence[
     if not given:
         return shipped()
     return tuple(dimension_of(name, content) for name, content in given.items())
+
+
+def _numbers(context: Context) -> bool:
+    """Whether the model predicts a number."""
+    return context.subject.schema.task == "regression"
 
 
 def _positive(context: Context) -> int | None:
@@ -47,14 +56,14 @@ def _positive(context: Context) -> int | None:
 
 
 def _scores(context: Context, texts: list[str]) -> npt.NDArray[np.float64]:
-    """The positive class's probability for any sentences, float64 [n]."""
+    """The positive class's probability for any sentences, or the number that is predicted, float64 [n]."""
     model, positive = context.subject.model, _positive(context)
     parts = []
     with model.evaluating():
         for start in range(0, len(texts), ROWS):
             inputs = model.preprocessing.encode_texts(texts[start : start + ROWS])  # type: ignore[union-attr]
             logits = model.logits(tuple(part.to(model.device) for part in inputs)).detach().cpu().double()
-            parts.append(logits.softmax(dim=1)[:, positive].numpy())
+            parts.append((logits[:, 0] if _numbers(context) else logits.softmax(dim=1)[:, positive]).numpy())
     context.ledger.distinct(PHASE, "templates", len(texts))
     context.ledger.forward(PHASE, "templates", len(texts))
     return np.concatenate(parts)

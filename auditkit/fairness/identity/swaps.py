@@ -7,6 +7,8 @@ over templates (two-way clustering; Cameron, Gelbach and Miller 2011, Journal of
 238-249), with the degrees of freedom of the fewer of both. Counterparts (mother, father) are compared place by place.
 The interval of a dimension's largest gap holds for all its pairs of groups at once (Bonferroni); p-values are adjusted
 by Holm over all pairs of all dimensions. A model that knows none of the terms tells nobody apart, and it is said so.
+
+Of a model that predicts a number the score is that number: differences are in its unit, and no decision can differ.
 """
 
 from __future__ import annotations
@@ -44,12 +46,12 @@ class Difference:
     error: float
     freedom: float
 
-    def interval(self, confidence: float) -> tuple[float, float]:
-        """Student's interval of that confidence, within -1 and 1."""
+    def interval(self, confidence: float, most: float = 1.0) -> tuple[float, float]:
+        """Student's interval of that confidence, within -most and most: probabilities cannot differ by more than 1."""
         from scipy.special import stdtrit
 
         away = float(stdtrit(self.freedom, 0.5 + confidence / 2)) * self.error
-        return max(-1.0, self.value - away), min(1.0, self.value + away)
+        return max(-most, self.value - away), min(most, self.value + away)
 
     @property
     def p_value(self) -> float:
@@ -78,7 +80,7 @@ def compare(first: Floats, second: Floats, aligned: bool) -> Difference:
         terms = min(len(first), len(second))
     error = float(np.sqrt(over_terms + _error(by_template) ** 2))
     value = float(by_template.mean())
-    rounding = 1e-12
+    rounding = 1e-12 * max(1.0, float(np.abs(first).max()), float(np.abs(second).max()))
     return Difference(value if abs(value) > rounding else 0.0, error if error > rounding else 0.0,
                       min(terms, len(by_template)) - 1)  # fmt: skip
 
@@ -92,12 +94,13 @@ def identity_findings(
     score: Score,
     settings: Settings,
     *,
-    threshold: float = 0.5,
+    threshold: float | None = 0.5,
     knows: Callable[[str], bool] | None = None,
 ) -> Findings:
     """Mean scores by group and the largest gap of every dimension; a table of all pairs of groups.
 
-    score: sentences → positive probability [n]. knows: whether the model can tell a term from an unknown word; all of
+    score: sentences → positive probability [n], decided positive from `threshold` on; or where that is None a number
+    that is predicted, [n]. knows: whether the model can tell a term from an unknown word; all of
     them where None. A dimension of which a group has fewer than three known terms is not judged.
 
     >>> from auditkit.fairness.identity.dimensions import shipped
@@ -119,7 +122,7 @@ def identity_findings(
             metrics.append(MetricRow("fairness", GAP, attribute=dimension.name, status="not applicable", reason=reason))
             continue
         scores = _scores(known, score)
-        metrics += _rows(known, scores, settings)
+        metrics += _rows(known, scores, settings, threshold is None)
         records += _records(known, scores, settings, threshold)
     adjusted = holm([float(str(record["p_value"])) for record in records]).tolist() if records else []
     records = [{**record, "p_adjusted": p} for record, p in zip(records, adjusted, strict=True)]
@@ -158,11 +161,11 @@ def _scores(dimension: Dimension, score: Score) -> dict[str, Floats]:
             for group, part in zip(dimension.groups, parts, strict=True)}  # fmt: skip
 
 
-def _rows(dimension: Dimension, scores: Mapping[str, Floats], settings: Settings) -> Iterator[MetricRow]:
+def _rows(dimension: Dimension, scores: Mapping[str, Floats], settings: Settings, numbers: bool) -> Iterator[MetricRow]:
     pairs = list(combinations(scores, 2))
     level = 1 - (1 - settings.confidence) / len(pairs)
     found = {pair: compare(scores[pair[0]], scores[pair[1]], dimension.aligned) for pair in pairs}
-    edges = [difference.interval(level) for difference in found.values()]
+    edges = [difference.interval(level, np.inf if numbers else 1.0) for difference in found.values()]
     most = max(found, key=lambda pair: abs(found[pair].value))
     value = abs(found[most].value)
     yield MetricRow(
@@ -173,35 +176,38 @@ def _rows(dimension: Dimension, scores: Mapping[str, Floats], settings: Settings
         lower=min(value, max(max(0.0, low, -high) for low, high in edges)),
         upper=max(value, *(max(abs(low), abs(high)) for low, high in edges)),
         n=sum(part.size for part in scores.values()),
-        unit="points",
+        unit="" if numbers else "points",
         better="lower",
         confidence=settings.confidence,
-        method="largest mean difference of scores between two groups; spread over terms and templates, all pairs at "
-        "once (Bonferroni)",
+        method=f"largest mean difference of {'predictions' if numbers else 'scores'} between two groups; spread over "
+        "terms and templates, all pairs at once (Bonferroni)",
         detail=f"{most[0]} - {most[1]}",
     )
     for group, part in scores.items():
         yield MetricRow("fairness", SCORE, attribute=dimension.name, group=group, value=float(part.mean()),
-                        n=part.size, unit="rate")  # fmt: skip
+                        n=part.size, unit="" if numbers else "rate")  # fmt: skip
 
 
 def _records(
-    dimension: Dimension, scores: Mapping[str, Floats], settings: Settings, threshold: float
+    dimension: Dimension, scores: Mapping[str, Floats], settings: Settings, threshold: float | None
 ) -> Iterator[dict[str, object]]:
-    """Every pair of groups, with the two sentences whose scores lie furthest apart in the direction of the mean."""
+    """Every pair of groups, with the two sentences whose scores lie furthest apart in the direction of the mean.
+
+    flips is null where nothing is decided.
+    """
     for first, second in combinations(scores, 2):
         one, two = scores[first], scores[second]
         difference = compare(one, two, dimension.aligned)
-        lower, upper = difference.interval(settings.confidence)
+        lower, upper = difference.interval(settings.confidence, np.inf if threshold is None else 1.0)
         sign = -1.0 if difference.value < 0 else 1.0
         if dimension.aligned:
             own, template = divmod(int((sign * (one - two)).argmax()), one.shape[1])
             other = own
-            flips = int(((one >= threshold) != (two >= threshold)).sum())
+            sides = (one, two)
         else:
             template = int((sign * (one.mean(axis=0) - two.mean(axis=0))).argmax())
             own, other = int((sign * one[:, template]).argmax()), int((sign * two[:, template]).argmin())
-            flips = int(((one.mean(axis=0) >= threshold) != (two.mean(axis=0) >= threshold)).sum())
+            sides = (one.mean(axis=0), two.mean(axis=0))
         said = dimension.templates[template]
         yield {
             "dimension": dimension.name,
@@ -210,7 +216,7 @@ def _records(
             "other": second,
             "terms": len(one) + len(two),
             "templates": len(dimension.templates),
-            "flips": flips,
+            "flips": None if threshold is None else int(((sides[0] >= threshold) != (sides[1] >= threshold)).sum()),
             "sentences": one.size if dimension.aligned else len(dimension.templates),
             "difference": difference.value,
             "lower": lower,

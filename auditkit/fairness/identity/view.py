@@ -33,48 +33,57 @@ def identity_sections(evidence: Any) -> list[Section]:
         return [Section("identity-swaps", TITLE, f"Not asked: {rows[0].reason}.", how=_HOW)]
     lines = table.to_pylist()
     confidence = judged[0].confidence or 0.95
+    what = "predictions" if _numbers(lines) else "scores"
     return [
         Section(
             key="identity-swaps",
             title=TITLE,
             finding=_finding(judged, lines, confidence),
             figure=differences_by_pair(lines, confidence),
-            reading="Each dot is the mean difference of scores between sentences about one group and about another, "
-            "the line its interval. To the right the first group's sentences score higher.",
+            reading=f"Each dot is the mean difference of {what} between sentences about one group and about another, "
+            f"the line its interval. To the right the first group's {what} are higher.",
             table=pa.Table.from_pylist([_line(line) for line in lines]),
             how=_HOW,
         )
     ]
 
 
+def _numbers(lines: list[dict[str, Any]]) -> bool:
+    """Whether a number was predicted, and nothing decided."""
+    return all(line["flips"] is None for line in lines)
+
+
 def _finding(rows: list[MetricRow], lines: list[dict[str, Any]], confidence: float) -> str:
     sure = [line for line in lines if line["p_adjusted"] <= 1 - confidence + 1e-12]
     largest = max(rows, key=lambda row: row.value or 0.0)
+    unit, score = ("", "are predicted") if _numbers(lines) else ("points", "score")
     if not sure:
         return (
-            "No two groups' sentences score differently beyond chance; the largest gap is "
+            f"No two groups' sentences {score} differently beyond chance; the largest gap is "
             f"{shown(largest)}, {largest.detail} ({largest.attribute})."
         )
     most = max(sure, key=lambda line: abs(line["difference"]))
     higher, lower = (most["group"], most["other"]) if most["difference"] > 0 else (most["other"], most["group"])
     return (
-        f"Sentences about {higher} score {number(abs(most['difference']), 'points')} higher than the same about "
+        f"Sentences about {higher} {score} {number(abs(most['difference']), unit)} higher than the same about "
         f"{lower}, beyond chance; so do {len(sure)} of {len(lines)} pairs of groups."
         if len(sure) > 1
-        else f"Sentences about {higher} score {number(abs(most['difference']), 'points')} higher than the same about "
+        else f"Sentences about {higher} {score} {number(abs(most['difference']), unit)} higher than the same about "
         f"{lower}, beyond chance."
     )
 
 
 def _line(line: dict[str, Any]) -> dict[str, str]:
-    row = MetricRow("fairness", GAP, value=line["difference"], lower=line["lower"], upper=line["upper"], unit="points")
+    numbers = line["flips"] is None
+    row = MetricRow("fairness", GAP, value=line["difference"], lower=line["lower"], upper=line["upper"],
+                    unit="" if numbers else "points")  # fmt: skip
+    scores = [f"{line[key]:.4g}" if numbers else f"{100 * line[key]:.0f} %" for key in ("score", "other_score")]
     return {
         "dimension": line["title"],
         "sentences about": line["group"],
         "against": line["other"],
         "difference": shown(row),
         "p, all pairs together": probability(line["p_adjusted"]),
-        "decisions that differ": f"{line['flips']:,} of {line['sentences']:,}",
-        "furthest apart": f"“{line['sentence']}” {100 * line['score']:.0f} %, "
-        f"“{line['other_sentence']}” {100 * line['other_score']:.0f} %",
+        **({} if numbers else {"decisions that differ": f"{line['flips']:,} of {line['sentences']:,}"}),
+        "furthest apart": f"“{line['sentence']}” {scores[0]}, “{line['other_sentence']}” {scores[1]}",
     }

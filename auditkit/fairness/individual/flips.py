@@ -33,7 +33,7 @@ Integers = npt.NDArray[np.int64]
 Predict = Callable[[pa.Table], npt.ArrayLike]
 MAXIMUM_VALUES = 20
 METRICS = ("counterfactual_flip_rate", "counterfactual_score_change")
-_TABLE = pa.schema(
+FLIPS = pa.schema(
     [(name, pa.string()) for name in ("split", "attribute", "value", "swapped_for")]
     + [(name, pa.int64()) for name in ("n", "to_positive", "to_negative")]
     + [(name, pa.float64()) for name in ("net_change", "lower", "upper", "p_value", "p_adjusted", "score_change")]
@@ -133,8 +133,8 @@ def flip_findings(
         except InputError as problem:
             why[attribute] = str(problem)
             continue
-        metrics += _rows(swaps, settings, threshold, split)
-        records += _records(swaps, settings, threshold, split)
+        metrics += flip_rows(swaps, settings, threshold, split)
+        records += flip_records(swaps, settings, threshold, split)
     metrics += [
         MetricRow("fairness", metric, split=split, attribute=attribute, status="not applicable", reason=reason)
         for attribute, reason in why.items()
@@ -142,10 +142,11 @@ def flip_findings(
     ]
     tested = holm([float(str(record["p_value"])) for record in records]).tolist() if records else []
     records = [{**record, "p_adjusted": p} for record, p in zip(records, tested, strict=True)]
-    return Findings(metrics=metrics, tables={"flips": pa.Table.from_pylist(records, schema=_TABLE)})
+    return Findings(metrics=metrics, tables={"flips": pa.Table.from_pylist(records, schema=FLIPS)})
 
 
-def _rows(swaps: Swaps, settings: Settings, threshold: float, split: str) -> Iterator[MetricRow]:
+def flip_rows(swaps: Swaps, settings: Settings, threshold: float, split: str) -> Iterator[MetricRow]:
+    """How many decisions flip and how far scores move, overall and by the rows' own value."""
     up, down = swaps.flips(threshold)
     flipped = np.asarray((up | down).any(axis=0))
     moved = np.nanmean(np.abs(swaps.swapped - swaps.scores), axis=0)
@@ -186,7 +187,8 @@ def _rows(swaps: Swaps, settings: Settings, threshold: float, split: str) -> Ite
         )
 
 
-def _records(swaps: Swaps, settings: Settings, threshold: float, split: str) -> Iterator[dict[str, object]]:
+def flip_records(swaps: Swaps, settings: Settings, threshold: float, split: str) -> Iterator[dict[str, object]]:
+    """What became of each pair of values, as a line of `FLIPS` that lacks its adjusted p-value."""
     from scipy.special import bdtr
 
     up, down = swaps.flips(threshold)

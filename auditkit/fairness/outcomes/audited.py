@@ -1,8 +1,8 @@
 """Fairness of the numbers that an audited model predicts: the pass's predictions by group, on the test split.
 
 Asked of the rows with a true number and a finite prediction; the rest is said in a caveat. What an audit can be asked
-of decisions alone (reference groups, shares of the population, columns that may explain a gap, swaps of identity,
-samples drawn in strata or clusters) is not judged for numbers, which a caveat says where it was asked.
+of decisions alone (reference groups, shares of the population, columns that may explain a gap, samples drawn in
+strata or clusters) is not judged for numbers, which a caveat says where it was asked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from auditkit.spec import FairnessSpec
 from auditkit.subject.data import Split
 from auditkit.subject.subject import Subject
 
-OF_DECISIONS = ("stratum", "cluster", "reference", "control", "population", "identity")
+OF_DECISIONS = ("stratum", "cluster", "reference", "control", "population")
 
 
 class NumberObserver:
@@ -54,7 +54,7 @@ def number_observer(context: Context, split: Split) -> NumberObserver | None:
 
 
 def why_not(subject: Subject) -> str:
-    """Why the numbers cannot be compared between groups, or nothing."""
+    """Why numbers or labels cannot be compared between groups, or nothing."""
     return "" if subject.schema.sensitive else "no sensitive attribute is named (columns: sensitive)"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from auditkit.engine.analysis import Observation
 from auditkit.statistics.error_moments import Floats, Integers
@@ -63,5 +64,8 @@ class Numbers:
 
     def known(self) -> Numbers:
         """Only the rows with a true number and a finite prediction."""
-        keep = np.isfinite(self.truth) & np.isfinite(self.predicted)
-        return Numbers(self.rows[keep], self.truth[keep], self.predicted[keep])
+        return self.among(np.isfinite(self.truth) & np.isfinite(self.predicted))
+
+    def among(self, kept: npt.NDArray[np.bool_]) -> Numbers:
+        """Only some rows, bool [n]."""
+        return Numbers(self.rows[kept], self.truth[kept], self.predicted[kept])

@@ -7,6 +7,8 @@
 | logits | [n, C], or [n] of the second class | as they are |
 | decisions | `predict`; [n] class names | log p of a certain answer |
 | numbers | `predict`; [n] or [n, 1], what a regression predicts | [n, 1], as they are |
+
+Of several labels each has an answer of its own: probabilities [n, L] become log p - log(1 - p), decisions are 0 or 1.
 """
 
 from __future__ import annotations
@@ -82,6 +84,49 @@ def as_logits(answers: Any, rows: int, outputs: Outputs, classes: Sequence[str],
     return np.log(np.maximum(values, SURE))
 
 
+def as_label_logits(
+    answers: Any, rows: int, outputs: Outputs, labels: Sequence[str], name: str
+) -> npt.NDArray[np.float64]:
+    """A black box's answers about several labels as logits float64 [n, L], yes from 0 on.
+
+    What scikit-learn gives for several outputs, a list of probabilities [n, 2] of each label, is read too.
+    Raises InputError for answers that are not what was said.
+
+    >>> as_label_logits([[0.5, 1.0]], 1, "probabilities", ["a", "b"], "it").round(1).tolist()
+    [[0.0, 36.0]]
+    """
+    if isinstance(answers, list) and answers and all(getattr(part, "ndim", 0) == 2 for part in answers):
+        if strange := [label for label, part in zip(labels, answers, strict=False) if part.shape[1] != 2]:
+            raise InputError(f"{name} does not tell yes from no for {strange[0]!r}: its training rows had one of them")
+        answers = np.stack([part[:, 1] for part in answers], axis=1)
+    try:
+        values = np.asarray(answers.detach().cpu() if isinstance(answers, Tensor) else answers, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} was to give {outputs}, but its answers are no numbers") from None
+    if values.shape != (rows, len(labels)):
+        raise InputError(
+            f"{name} gave answers of shape {values.shape} to {rows} rows; for the labels {', '.join(labels[:10])} "
+            f"they must be {(rows, len(labels))}"
+        )
+    if outputs not in ("probabilities", "decisions"):
+        return values.copy()
+    known = values[np.isfinite(values)]
+    if outputs == "decisions" and not np.isin(known, (0, 1)).all():
+        raise InputError(f"{name} was to decide 0 or 1 for each label, but gives other values")
+    if (known < -SUM_TOLERANCE).any() or (known > 1 + SUM_TOLERANCE).any():
+        raise InputError(
+            f"{name} was to give the probability of each label, but they are not between 0 and 1; where they are "
+            "logits or margins, say so: outputs='logits'"
+        )
+    return log_odds(values)
+
+
+def log_odds(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """log p - log(1 - p), with p at least 2.2e-16 from 0 and 1; NaN stays."""
+    found: npt.NDArray[np.float64] = np.log(np.maximum(values, SURE)) - np.log(np.maximum(1 - values, SURE))
+    return found
+
+
 def _of_decisions(answers: Any, rows: int, classes: Sequence[str], name: str) -> npt.NDArray[np.float64]:
     given = [label_text(answer) for answer in np.asarray(answers).ravel().tolist()]
     if strange := sorted({str(answer) for answer in given if answer not in classes}):
@@ -93,10 +138,13 @@ def _of_decisions(answers: Any, rows: int, classes: Sequence[str], name: str) ->
     return values
 
 
-def lacking(outputs: Outputs) -> dict[str, str]:
-    """What a black box with such answers cannot show, and why, as `Model.lacks` has it."""
+def lacking(outputs: Outputs, each: bool = False) -> dict[str, str]:
+    """What a black box with such answers cannot show, and why, as `Model.lacks` has it.
+
+    each: whether probabilities are of several labels, each of its own, which say how large a logit is.
+    """
     missing = {"gradients": NO_GRADIENTS, "layers": NO_LAYERS}
-    if outputs == "probabilities":
+    if outputs == "probabilities" and not each:
         missing["scale"] = NO_SCALE
     if outputs == "decisions":
         missing["scores"] = NO_SCORES

@@ -22,7 +22,14 @@ import torch
 from torch import Tensor, nn
 
 from auditkit.errors import InputError, nearest
-from auditkit.subject.blackbox.answers import ASKED, Outputs, as_logits, lacking, reading_caveats
+from auditkit.subject.blackbox.answers import (
+    ASKED,
+    Outputs,
+    as_label_logits,
+    as_logits,
+    lacking,
+    reading_caveats,
+)
 from auditkit.subject.blackbox.identity import callable_digest, estimator_digest
 from auditkit.subject.blackbox.raw_table import RawTable, numbers_only, read_table_kinds
 from auditkit.subject.data import OUTPUT, Schema, Split, Task, label_text
@@ -61,8 +68,10 @@ class BlackBox(nn.Module):
         preprocessing: RawTable | ImagePreprocessing,
         outputs: Outputs,
         takes: Literal["frame", "array"],
+        several: bool = False,
     ) -> None:
         super().__init__()
+        self.several = several
         self.ask, self.name, self.classes = ask, name, classes
         self.preprocessing, self.outputs, self.takes = preprocessing, outputs, takes
         table = preprocessing if isinstance(preprocessing, RawTable) else None
@@ -79,7 +88,8 @@ class BlackBox(nn.Module):
             raise InputError(
                 f"{self.name} failed on {len(rows)} rows, given as {self._shown()}: {type(problem).__name__}: {said}"
             ) from problem
-        return torch.from_numpy(as_logits(answers, len(rows), self.outputs, self.classes, self.name))
+        read = as_label_logits if self.several else as_logits
+        return torch.from_numpy(read(answers, len(rows), self.outputs, self.classes, self.name))
 
     def _rows(self, inputs: tuple[Tensor, ...]) -> Any:
         arrays = [part.detach().cpu() for part in inputs]
@@ -147,7 +157,7 @@ class BlackBoxModel(Model):
         if not isinstance(preprocessing, RawTable):
             return replace(self, answered=self._answers(splits)) if self.opaque else self
         table = read_table_kinds(splits, preprocessing.features, preprocessing.categories)
-        fresh = BlackBox(box.ask, box.name, box.classes, table, box.outputs, box.takes)
+        fresh = BlackBox(box.ask, box.name, box.classes, table, box.outputs, box.takes, box.several)
         model = replace(self, module=fresh, preprocessing=table, answered="")
         return replace(model, answered=model._answers(splits)) if self.opaque else model
 
@@ -181,7 +191,8 @@ def black_box(
     was fitted on, and a data frame for a callable. categories: text columns to hand over as pandas categories, for an
     estimator that was fitted on such. preprocessing: for a callable on images. splits: the data that will
     be audited, so that text columns are known; without them all columns are taken for numbers. task: whether a callable
-    predicts a class or, as a "regression", one number for each row; an estimator knows it itself.
+    predicts a class or, as a "regression", one number for each row; an estimator knows it itself. A "multilabel" one
+    answers to each of several labels, whose names are its `classes`.
 
     Raises InputError for an estimator that is not fitted or no classifier, and for names that are not its own.
 
@@ -195,6 +206,7 @@ def black_box(
         raise InputError(f"a black box is a fitted scikit-learn classifier or a callable, not {source!r}")
     ask, reading = source, outputs
     numbers = _is_regressor(source) if is_estimator(source) else (task == "regression" or outputs == "numbers")
+    several = task == "multilabel" and not numbers
     if numbers != (task == "regression") and task is not None:
         raise InputError(f"{_title(source)} predicts {'numbers' if numbers else 'classes'}, so it is no {task}")
     if outputs == "numbers" and not numbers:
@@ -209,6 +221,10 @@ def black_box(
         identity, left_out = estimator_digest(source)
     elif numbers:
         identity, left_out = callable_digest(source)
+    elif several and is_estimator(source):
+        names, (ask, reading) = _label_names(source, classes), _of_labels(source, outputs)
+        features, takes = _own_features(source, features, takes)
+        identity, left_out = estimator_digest(source)
     elif is_estimator(source):
         names = _own_classes(source, classes)
         reading = outputs or _best(source)
@@ -219,7 +235,8 @@ def black_box(
         identity, left_out = estimator_digest(source)
     else:
         if classes is None or len(classes) < 2:
-            raise InputError("a callable needs the names of its classes, in the order of its outputs: classes=[...]")
+            named = "labels" if several else "classes"
+            raise InputError(f"a callable needs the names of its {named}, in the order of its outputs: classes=[...]")
         if reading is None:
             raise InputError("say what the callable gives: outputs='probabilities', 'logits', 'margins' or 'decisions'")
         names = tuple(map(str, classes))
@@ -230,7 +247,8 @@ def black_box(
     if features is None and preprocessing is None:
         raise InputError(f"{_title(source)} does not say which columns it takes: name them as features=[...]")
     table = preprocessing or numbers_only(features or (), categories)
-    module = BlackBox(ask, _title(source), names, table, reading, takes or "frame")
+    module = BlackBox(ask, _title(source), names, table, reading, takes or "frame", several)
+    kind: Task = "regression" if numbers else "multilabel" if several else "classification"
     model = BlackBoxModel(
         module,
         names,
@@ -240,11 +258,11 @@ def black_box(
         schema=Schema(
             table.features if isinstance(table, RawTable) else table.columns,
             names,
-            task="regression" if numbers else "classification",
+            task=kind,
         ),
-        task="regression" if numbers else "classification",
+        task=kind,
         origin=f"{_title(source)}, in memory",
-        lacks=lacking(reading),
+        lacks=lacking(reading, several),
         caveats=reading_caveats(reading, left_out),
         identity=identity,
         opaque=bool(left_out),
@@ -273,7 +291,7 @@ def _own_classes(estimator: Any, given: Sequence[str] | None) -> tuple[str, ...]
     if found is None or isinstance(found, list):
         raise InputError(
             f"{_title(estimator)} has no single set of classes_: it is not fitted, no classifier, or has several "
-            "outputs"
+            "outputs (those of yes or no each are task='multilabel')"
         )
     own = tuple(str(label_text(value)) for value in np.asarray(found).tolist())
     if given is not None and tuple(map(str, given)) != own:
@@ -282,6 +300,26 @@ def _own_classes(estimator: Any, given: Sequence[str] | None) -> tuple[str, ...]
             "were named"
         )
     return own
+
+
+def _label_names(estimator: Any, given: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of several labels: those given, as many as the estimator was fitted to."""
+    found = getattr(estimator, "classes_", None)
+    if found is None:
+        raise InputError(f"{_title(estimator)} has no classes_: it is not fitted, or no classifier")
+    if given is None or len(given) != len(found):
+        shown = "none is" if given is None else f"{len(given)} are"
+        raise InputError(f"{_title(estimator)} was fitted to {len(found)} labels, but {shown} named: classes=[...]")
+    return tuple(map(str, given))
+
+
+def _of_labels(estimator: Any, outputs: Outputs | None) -> tuple[Callable[[Any], Any], Outputs]:
+    """What to ask an estimator of several labels: probabilities where there are any, else decisions."""
+    reading = outputs or ("probabilities" if hasattr(estimator, ASKED["probabilities"]) else "decisions")
+    ask = getattr(estimator, ASKED.get(reading, ""), None)
+    if ask is None:
+        raise InputError(f"{_title(estimator)} has no {ASKED.get(reading, reading)}, so it gives no {reading}")
+    return ask, reading
 
 
 def _best(estimator: Any) -> Outputs:

@@ -4,6 +4,8 @@
     predictions: {score: risk, threshold: 0.5}                      of the positive class, positive from 0.5 on
     predictions: {probabilities: {no: p_no, yes: p_yes}, features: embedding}
     predictions: {logits: {no: l_no, yes: l_yes}}
+    predictions: {number: predicted_rent}                           of a regression
+    predictions: {probabilities: {toxic: p_toxic, insult: p_insult}}        of several labels, each of its own
 
 Every discipline that reads nothing but answers and feature vectors runs on it with the numbers that the model itself
 would have given. What would have to ask a model about other rows (explanations, swapped values) or look into one
@@ -38,7 +40,7 @@ from auditkit.subject.blackbox.stored_table import (
     vectors_named,
     with_scale,
 )
-from auditkit.subject.data import Role, Schema, Split, label_text
+from auditkit.subject.data import Role, Schema, Split, Task, label_text
 from auditkit.subject.described import check
 from auditkit.subject.model import Model
 from auditkit.subject.rows import load_data
@@ -83,7 +85,7 @@ class StoredModel(Model):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the predictions' columns and of how they are read."""
-        how = self.preprocessing.model_dump_json(include={"reading", "classes", "positive", "threshold"})
+        how = self.preprocessing.model_dump_json(include={"reading", "classes", "positive", "threshold", "each"})
         return hashlib.sha256(f"{how}{self.stored}".encode()).hexdigest()
 
     @property
@@ -110,25 +112,51 @@ def stored_subject(spec: AuditSpec, name: str, sources: Iterable[tuple[str, Role
     stored, columns = spec.predictions, spec.columns
     if stored is None:
         raise InputError("there is no model; name the columns of what one answered as predictions")
-    if columns.task == "regression":
+    task = stored_task(spec)
+    several = task == "multilabel"
+    if several and not columns.labels:
+        raise InputError("stored predictions are held against the truth: name its columns as columns.label: [..., ...]")
+    if several and stored.probabilities is None and stored.logits is None:
         raise InputError(
-            "stored predictions are read as classes; for stored numbers run: auditkit fairness --task regression"
+            "of several labels the probability or logit of each is read: predictions: {probabilities: {label: "
+            "column}}; for stored decisions run: auditkit.check_outcomes(task='multilabel')"
         )
-    if columns.label is None:
+    if columns.label is None and not several:
         raise InputError("stored predictions are held against the truth: name its column as columns.label")
     loaded = [
         load_data(
-            source, name=split, role=role, label=columns.label, sensitive=columns.sensitive,
-            features=columns.features or (), classes=columns.classes or (),
+            source, name=split, role=role, label=columns.labels or columns.label, sensitive=columns.sensitive,
+            features=columns.features or (), task=task,
+            classes=None if task == "regression" else columns.labels or columns.classes or (),
         )
         for split, role, source in sources
     ]  # fmt: skip
-    classes = _classes(stored, columns.classes, loaded, columns.label)
-    schema = Schema(tuple(columns.features or ()), classes, columns.label, columns.positive, tuple(columns.sensitive))
+    given, named = columns.classes, stored.probabilities or stored.logits
+    if several and given is None and not isinstance(named, Mapping):
+        given = columns.labels
+    numbers = task == "regression"
+    classes = loaded[0].schema.classes if numbers else _classes(stored, given, loaded, columns.label or "")
+    schema = Schema(
+        tuple(columns.features or ()), classes, columns.label, columns.positive, tuple(columns.sensitive),
+        task, tuple(columns.labels),
+    )  # fmt: skip
     splits = tuple(replace(split, schema=schema) for split in loaded)
     subject = Subject(name, stored_model(stored, splits, schema), splits, schema)
     check(subject)
     return subject
+
+
+def stored_task(spec: AuditSpec) -> Task:
+    """What was predicted. Raises InputError where columns and predictions say otherwise."""
+    number, task = spec.predictions is not None and spec.predictions.number is not None, spec.columns.task
+    if number and task not in (None, "regression"):
+        raise InputError(f"predictions.number is a predicted number, but task is {task}; leave task out")
+    if task == "regression" and not number:
+        raise InputError(
+            "a regression predicts a number, but the predictions are of classes; name the column of the predicted "
+            "numbers as predictions.number"
+        )
+    return "regression" if number else task or "classification"
 
 
 def stored_model(stored: PredictionsSpec, splits: Sequence[Split], schema: Schema) -> StoredModel:
@@ -144,13 +172,14 @@ def stored_model(stored: PredictionsSpec, splits: Sequence[Split], schema: Schem
     """
     reading, answers = _answers(stored, splits, schema)
     names = {*answers, *(vectors := vectors_named(stored.features, splits))}
-    for column in (schema.label, *schema.sensitive, *schema.features):
+    for column in (schema.label, *schema.labels, *schema.sensitive, *schema.features):
         if column in names:
             raise InputError(f"predictions: {column!r} is also named under columns, but it cannot be both")
     raw = read_table_kinds(splits, schema.features)
     table = StoredPredictions(
-        **raw.model_dump(), reading=reading, answers=answers, classes=schema.classes, vectors=vectors
-    )
+        **raw.model_dump(), reading=reading, answers=answers, classes=schema.classes, vectors=vectors,
+        each=schema.task == "multilabel",
+    )  # fmt: skip
     check_values(table, splits)
     if reading == "score":
         table = with_scale(table, stored.threshold, splits, schema.positive_index)
@@ -168,6 +197,7 @@ def stored_model(stored: PredictionsSpec, splits: Sequence[Split], schema: Schem
         device=torch.device("cpu"),
         architecture={"path": "stored predictions", "predictions": stored.model_dump(exclude_none=True)},
         schema=schema,
+        task=schema.task,
         origin=f"no model: stored predictions, {told}",
         lacks=_lacks(table),
         caveats=tuple(_caveats(table, splits, told)),
@@ -201,6 +231,8 @@ def _classes(
 
 def _answers(stored: PredictionsSpec, splits: Sequence[Split], schema: Schema) -> tuple[Reading, tuple[str, ...]]:
     """What is stored, and in which columns, one for each class where there are several."""
+    if stored.number is not None:
+        return "number", (stored.number,)
     if stored.decision is not None:
         return "decision", (stored.decision,)
     if stored.score is not None:
@@ -236,7 +268,7 @@ def _lacks(table: StoredPredictions) -> dict[str, str]:
         missing["layers"] = NO_VECTORS
     if table.reading == "decision":
         missing["scores"] = NO_SCORES
-    elif table.reading == "probabilities" or (table.reading == "score" and table.chance):
+    elif (table.reading == "probabilities" and not table.each) or (table.reading == "score" and table.chance):
         missing["scale"] = NO_SCALE
     return missing
 
@@ -255,7 +287,7 @@ def _caveats(table: StoredPredictions, splits: Sequence[Split], told: str) -> It
         texts.append(MARGIN)
     if table.reading == "score" and table.chance and table.threshold != 0.5:
         texts.append(SHIFTED.format(threshold=table.threshold))
-    if table.reading == "probabilities":
+    if table.reading == "probabilities" and not table.each:
         off = max(float(np.abs(matrix(split, table.answers).sum(axis=1) - 1).max()) for split in splits)
         if off > 1e-4:
             texts.append(f"the stored probabilities add up to 1 only within {off:.2g}; they were made to add up")

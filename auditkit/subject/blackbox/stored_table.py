@@ -2,6 +2,7 @@
 
 A score s with threshold t is a log-odds that is positive exactly where s >= t: logit(s) - logit(t) where all scores are
 probabilities, (s - t) / spread of the scores otherwise. Only with a probability and t = 0.5 is its softmax the score.
+A number that was predicted is its own single output.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import torch
 from torch import Tensor
 
 from auditkit.errors import InputError, nearest
-from auditkit.subject.blackbox.answers import SURE
+from auditkit.subject.blackbox.answers import SURE, log_odds
 from auditkit.subject.blackbox.raw_table import RawTable
 from auditkit.subject.data import Split, label_text
 from auditkit.subject.preprocessing import numeric_values
 
-Reading = Literal["decision", "score", "probabilities", "logits"]
+Reading = Literal["decision", "score", "probabilities", "logits", "number"]
 Floats = npt.NDArray[np.float64]
 EDGE = 1e-12
 """a log-odds at the threshold is moved off zero by this much, so that the decision does not hang on rounding"""
@@ -33,7 +34,8 @@ class StoredPredictions(RawTable):
     """Rows to `(numbers, logits float64 [n, C], vectors float32 [n, d], codes)`; what is empty is left out.
 
     reading, answers: what is stored, and its columns. vectors: columns of feature vectors. positive: the place of the
-    class that a score is of; offset and spread make a score a log-odds, `chance` says that it is a probability.
+    class that a score is of; offset and spread make a score a log-odds, `chance` says that it is a probability. each:
+    whether probabilities are of several labels, every one a yes or no of its own.
     """
 
     reading: Reading
@@ -44,6 +46,7 @@ class StoredPredictions(RawTable):
     threshold: float = 0.5
     chance: bool = True
     spread: float = 1.0
+    each: bool = False
 
     @property
     def place(self) -> int:
@@ -73,10 +76,10 @@ class StoredPredictions(RawTable):
         if self.reading == "decision":
             return self._of_decisions(split, rows)
         values = matrix(split, self.answers, rows)
-        if self.reading == "logits":
+        if self.reading in ("logits", "number"):
             return values
         if self.reading == "probabilities":
-            return np.log(np.maximum(values, SURE))
+            return log_odds(values) if self.each else np.log(np.maximum(values, SURE))
         assert self.positive is not None
         found = np.zeros((len(values), 2))
         found[:, self.positive] = self._log_odds(values[:, 0])
@@ -92,7 +95,7 @@ class StoredPredictions(RawTable):
     def _log_odds(self, scores: Floats) -> Floats:
         """Positive exactly where the score reaches the threshold."""
         if self.chance:
-            odds = _logit(scores) - (0.0 if self.threshold == 0.5 else float(_logit(np.array(self.threshold))))
+            odds = log_odds(scores) - (0.0 if self.threshold == 0.5 else float(log_odds(np.array(self.threshold))))
         else:
             odds = (scores - self.threshold) / self.spread
         found: Floats = np.where(scores >= self.threshold, np.maximum(odds, EDGE), np.minimum(odds, -EDGE))
@@ -157,7 +160,13 @@ def check_values(table: StoredPredictions, splits: Sequence[Split]) -> None:
                 f"{where}: {bad:,} of {len(split):,} predictions in {columns} are missing or not finite; remove these "
                 "rows or store what was answered"
             )
-        if table.reading == "probabilities":
+        if table.reading == "probabilities" and table.each:
+            if values.min() < -ROUNDED or values.max() > 1 + ROUNDED:
+                raise InputError(
+                    f"{where}: the stored probabilities are not between 0 and 1; where they are logits, name them as "
+                    "predictions.logits"
+                )
+        elif table.reading == "probabilities":
             off = np.abs(values.sum(axis=1) - 1).max()
             if values.min() < -ROUNDED or values.max() > 1 + ROUNDED or off > ROUNDED * len(table.classes):
                 raise InputError(
@@ -186,8 +195,3 @@ def with_scale(
 
 def _is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def _logit(chance: Floats) -> Floats:
-    found: Floats = np.log(np.maximum(chance, SURE)) - np.log(np.maximum(1 - chance, SURE))
-    return found

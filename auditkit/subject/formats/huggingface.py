@@ -4,10 +4,11 @@
     load_model("hf:distilbert/distilbert-base-uncased-finetuned-sst-2-english", features=["sentence"])
 
 Sequence classification (text through its tokenizer) and image classification (pictures through its image processor)
-are read; classes are the config's. Files at hand are taken first, a name with `hf:` before it may be downloaded unless
-HF_HUB_OFFLINE is set, and one without is looked for among the downloaded ones only, so that a mistyped path never
-reaches the network. Only safetensors weights are read (pytorch_model.bin where the caller trusts it), and code that
-comes with a model is never run. Attention is computed step by step ("eager"), so that its parts can be looked at.
+are read; classes are the config's. One output is a number, as transformers trains it, unless two classes are named.
+Files at hand are taken first, a name with `hf:` before it may be downloaded unless HF_HUB_OFFLINE is set, and one
+without is looked for among the downloaded ones only, so that a mistyped path never reaches the network. Only
+safetensors weights are read (pytorch_model.bin where the caller trusts it), and code that comes with a model is never
+run. Attention is computed step by step ("eager"), so that its parts can be looked at.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from torch import Tensor, nn
 from auditkit.errors import InputError
 from auditkit.evidence.metrics import Caveat
 from auditkit.subject.data import Schema, Split
+from auditkit.subject.formats.huggingface_outputs import names_of, predicted_by, read_as
 from auditkit.subject.model import Model, pick_device
 from auditkit.subject.preprocessing import AnyPreprocessing, ImagePreprocessing, TokenizerPreprocessing
 from auditkit.subject.preprocessing.image import Resize
@@ -107,13 +109,16 @@ def load_huggingface(
     penultimate: str | None = None,
     device: str = "auto",
     trust: bool = False,
+    task: str | None = None,
 ) -> Model:
     """The model in a folder, with its tokenizer or image processor, in eval mode.
 
     classes: names to take the place of config.id2label. preprocessing: to take the place of the model's own.
     features: the one column of texts ("text" when left out), or the array of images ("images"). trust: weights may be
-    a pytorch_model.bin. Raises InputError for a model of another task, one that needs its own code, a folder without
-    safetensors, and weights that are missing (which transformers would make up).
+    a pytorch_model.bin. task: "multilabel" where its outputs are labels of their own and the config does not say so,
+    "regression" likewise where its one output is a number; without a word of either that is what one output is.
+    Raises InputError for a model of another task, one that needs its own code, a folder without safetensors, and
+    weights that are missing (which transformers would make up).
     """
     folder = Path(folder).expanduser()
     try:
@@ -140,7 +145,8 @@ def load_huggingface(
             f"{folder}: its weights lack {', '.join(map(repr, missing[:3]))}, which would be made up at random; give a "
             "model that was trained for classification"
         )
-    names = _classes(config, classes, folder)
+    predicted = predicted_by(config, classes, task, folder)
+    names = names_of(predicted, config, classes, folder)
     given = preprocessing
     if given is None:
         column = _one(features, "text" if kind == "text" else "images", folder)
@@ -155,12 +161,13 @@ def load_huggingface(
         given,
         penultimate,
         device=pick_device(device),
-        schema=Schema(given.columns, names),
+        schema=Schema(given.columns, names, task=predicted),
+        task=predicted,
         origin=origin or str(folder),
         keywords=keywords,
         output="logits",
-        caveats=() if safe else tuple(_admitted(path) for path in sorted(folder.glob("pytorch_model*.bin"))),
-        aliases={str(place): name for place, name in enumerate(names)},
+        caveats=(*read_as(config, predicted, task), *(() if safe else map(_admitted, _pickled(folder)))),
+        aliases={} if predicted == "regression" else {str(place): name for place, name in enumerate(names)},
     )
 
 
@@ -187,12 +194,6 @@ def _task(config: Any, folder: Path) -> Literal["text", "image"]:
         raise InputError(f"{folder}: holds an adapter beside its model; merge it (merge_and_unload) and save the whole")
     if getattr(config, "quantization_config", None) is not None:
         raise InputError(f"{folder}: its weights are quantised; give the model before quantisation")
-    task = getattr(config, "problem_type", None)
-    if task in ("multi_label_classification", "regression"):
-        raise InputError(
-            f"{folder}: its config says problem_type {task}; one class for each row can be audited "
-            "(single_label_classification)"
-        )
     return found[0]
 
 
@@ -200,7 +201,7 @@ def _has_weights(folder: Path, trust: bool) -> bool:
     """Whether there are safetensors. Raises InputError where there are pickled weights only, or none."""
     if any(folder.glob("model*.safetensors")):
         return True
-    pickled = sorted(folder.glob("pytorch_model*.bin"))
+    pickled = _pickled(folder)
     if not pickled:
         raise InputError(f"{folder}: has no model.safetensors; save the model with save_pretrained")
     if not trust:
@@ -214,6 +215,10 @@ def _has_weights(folder: Path, trust: bool) -> bool:
     return False
 
 
+def _pickled(folder: Path) -> list[Path]:
+    return sorted(folder.glob("pytorch_model*.bin"))
+
+
 def _admitted(path: Path) -> Caveat:
     """What to tell of weights that were unpickled. transformers admits tensors alone, so none of their code was run."""
     with path.open("rb") as file:
@@ -225,25 +230,6 @@ def _admitted(path: Path) -> Caveat:
         "model",
         "note",
     )
-
-
-def _classes(config: Any, given: Sequence[str] | None, folder: Path) -> tuple[str, ...]:
-    """The config's class names in the order of the outputs, or those given where it has none of its own."""
-    own = tuple(str(config.id2label.get(place, f"LABEL_{place}")) for place in range(config.num_labels))
-    if len(own) == 1:
-        if given is None or len(given) != 2:
-            raise InputError(f"{folder}: has one output; name the two classes that it tells apart: classes=[...]")
-        return tuple(map(str, given))
-    unnamed = own == tuple(f"LABEL_{place}" for place in range(len(own)))
-    names = tuple(map(str, given)) if given is not None else own
-    if names != own and not (unnamed and len(names) == len(own)):
-        raise InputError(
-            f"{folder}: tells {', '.join(own[:10])} apart, in this order, but the classes are said to be "
-            f"{', '.join(names[:10])}"
-        )
-    if len(set(names)) < len(names):
-        raise InputError(f"{folder}: two of its classes have the same name ({', '.join(names[:10])}); rename them")
-    return names
 
 
 def _one(features: Sequence[str] | None, usual: str, folder: Path) -> str:

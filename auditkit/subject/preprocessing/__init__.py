@@ -92,6 +92,8 @@ def fit_preprocessing(
         raise InputError(f"preprocessing: unknown kind {kind!r}; {nearest(kind, KINDS)}")
     if kind == "table":
         makers: Any = (fit_table, schema.features)
+    elif not schema.features:
+        raise InputError(f"preprocessing: a {kind} needs the column that holds it; name it as columns.features")
     else:
         fits = {"image": fit_images, "text": fit_text, "tokenizer": fit_tokenizer, "series": fit_series}
         makers = (fits[kind], schema.features[0])

@@ -110,6 +110,31 @@ def of_rents(folder: Path) -> dict[str, Any]:
     return {**content, "model": "model"}
 
 
+def of_posts(folder: Path) -> dict[str, Any]:
+    """A network that gives several labels, on made-up posts."""
+    from auditkit.subject.bundle import save_bundle
+    from auditkit.training.command import recipe_data
+    from auditkit.training.recipe import Recipe
+    from auditkit.training.train import train
+
+    rng, labels = np.random.default_rng(0), ["rude", "long"]
+    for name, n in ROWS.items():
+        length, capitals, side = rng.uniform(1, 9, n), rng.uniform(0, 1, n), rng.choice(["north", "south"], n)
+        rude, long = capitals + 0.2 * rng.normal(size=n) > 0.5, length + rng.normal(size=n) > 5
+        columns = {"length": length, "capitals": capitals, "side": side, "rude": rude, "long": long}
+        pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+    content = {
+        "data": {name: f"{name}.parquet" for name in ROWS},
+        "columns": {"label": labels, "sensitive": ["side"], "features": ["length", "capitals"]},
+    }
+    settings = {"arguments": {"hidden": [16]}, "epochs": 10, "learning_rate": 0.01, "threads": 1}
+    fitted = {name: content["data"][name] for name in ("train", "validation")}
+    recipe = Recipe.model_validate({"name": "posts", **content, **settings, "data": fitted})
+    splits, schema = recipe_data(recipe, folder)
+    save_bundle(train(recipe, splits, schema, device="cpu"), folder / "model")
+    return {**content, "model": "model"}
+
+
 def variant(how: str, **settings: Any) -> Callable[[Path], dict[str, Any]]:
     """A variant of the small network of applicants."""
 

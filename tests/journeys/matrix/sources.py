@@ -159,6 +159,26 @@ def text_folder(folder: Path) -> dict[str, Any]:
     }
 
 
+def text_of_numbers(folder: Path) -> dict[str, Any]:
+    """The same BERT with one output, and stars for labels."""
+    import transformers
+
+    content = text_folder(folder)
+    torch.manual_seed(0)
+    config = transformers.BertConfig.from_pretrained(
+        folder / "bert", id2label={0: "stars"}, label2id={"stars": 0}, problem_type="regression"
+    )
+    transformers.BertForSequenceClassification(config).save_pretrained(folder / "bert")
+    for path in folder.glob("*.jsonl"):
+        path.unlink()
+    for name in content["data"]:
+        table = pq.read_table(folder / f"{name}.parquet")
+        stars = [4.0 * (label == "liked") + len(text) % 3 for text, label in
+                 zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True)]  # fmt: skip
+        pq.write_table(table.drop_columns(["label"]).append_column("stars", [stars]), folder / f"{name}.parquet")
+    return {**content, "columns": {"label": "stars", "task": "regression", "sensitive": ["mentions"]}}
+
+
 def image_folder(folder: Path) -> dict[str, Any]:
     """A small vision transformer, saved as Hugging Face does, and pictures in an archive."""
     import transformers
@@ -273,3 +293,18 @@ def stored_decisions(folder: Path) -> dict[str, Any]:
 def stored_probabilities(folder: Path) -> dict[str, Any]:
     named = {name: f"p_{name}" for name in network().classes}
     return {**_with_answers(folder), "predictions": {"probabilities": named, "features": "hidden"}}
+
+
+def stored_numbers(folder: Path) -> dict[str, Any]:
+    """A made-up number of hours, and what the network's probability would make of them."""
+    content = _with_answers(folder)
+    for name in SIZES:
+        table = pq.read_table(folder / f"{name}.parquet")
+        chances = table["p_yes"].to_numpy()
+        hours = 10 * (np.array(table["repaid"].to_pylist()) == "yes") + chances
+        pq.write_table(
+            table.append_column("hours", [hours]).append_column("said_hours", [10 * chances]),
+            folder / f"{name}.parquet",
+        )
+    columns = {"label": "hours", "sensitive": content["columns"]["sensitive"]}
+    return {**content, "columns": columns, "predictions": {"number": "said_hours"}}
