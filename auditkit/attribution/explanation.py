@@ -22,24 +22,20 @@ import torch
 from torch import Tensor, nn
 
 from auditkit.attribution import baselines
-from auditkit.attribution.explicands import Baseline, Explicands, baseline_scores, completeness_gap
+from auditkit.attribution.explicands import Baseline, completeness_gap
 from auditkit.attribution.method import Validity
 from auditkit.attribution.partition import Partition
 from auditkit.attribution.registry import METHODS
+from auditkit.attribution.rows_of_tensors import background_of, in_chunks, parts_of, shaped, tensors
 from auditkit.attribution.settings import Settings
-from auditkit.attribution.targets import Target, contrast_for
+from auditkit.attribution.targets import Target
 from auditkit.engine.plain import PlainModel
-from auditkit.engine.rows import PROBE_ROWS, Rows, Scorer
+from auditkit.engine.rows import Scorer
 from auditkit.engine.space import InputSpace, Points, SpaceError
 from auditkit.errors import InputError, nearest
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-CHUNK = 2**22
-"""numbers of the attribution space that are worked on at once"""
-BACKGROUND = 100
-"""reference rows that methods compare each row with; more are drawn from"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +128,7 @@ def explain(
     """
     if method not in METHODS:
         raise InputError(f"method: there is no {method!r}; {nearest(method, METHODS)}")
-    given = _tensors(inputs, "inputs")
+    given = tensors(inputs, "inputs")
     if not len(given[0]):
         raise InputError("inputs: there are no rows to explain")
     chosen = _settings(settings)
@@ -146,12 +142,12 @@ def explain(
         except SpaceError as problem:
             raise InputError(f"the inputs cannot be attributed to: {problem}") from None
         engine = Scorer(known, space, batch_size or known.safe_rows(given))
-        usual = None if reference is None else _tensors(reference, "reference")
+        usual = None if reference is None else tensors(reference, "reference")
         points, told = baselines.points_of(known, space, baseline, given, usual, chosen.seed)
-        partition = _parts(space, given, groups)
-        background = None if usual is None else _background(space, given, usual, chosen.seed)
+        partition = parts_of(space, given, groups)
+        background = None if usual is None else background_of(space, given, usual, chosen.seed)
         made_with = points
-        found, text = _in_chunks(
+        found, text = in_chunks(
             engine, given, target, Baseline(points, told, 0), partition, METHODS[method], chosen, background
         )
     values = torch.cat([part.values for part, _ in found])
@@ -165,7 +161,7 @@ def explain(
         gap, relative = torch.full_like(gap, torch.nan), torch.full_like(gap, torch.nan)
     errors = [part.errors for part, _ in found if part.errors is not None]
     return Attribution(
-        values=_shaped(values, given, partition),
+        values=shaped(values, given, partition),
         by_part=values,
         standard_error=torch.cat(errors) if errors else None,
         scores=scores,
@@ -198,130 +194,10 @@ def preflight(model: nn.Module | Callable[..., Tensor], inputs: Tensor | Sequenc
 
     inputs: a row or more of what the model takes.
     """
-    given = _tensors(inputs, "inputs")
+    given = tensors(inputs, "inputs")
     known = PlainModel.of(model, given)
     row = tuple(part[:1] for part in given)
     return {name: method.valid_for(known, row) for name, method in METHODS.items()}
-
-
-def _in_chunks(
-    engine: Scorer,
-    given: tuple[Tensor, ...],
-    target: Target,
-    baseline: Baseline,
-    partition: Partition,
-    method: Any,
-    settings: Settings,
-    background: Points | None = None,
-) -> tuple[list[tuple[Any, Explicands]], str]:
-    """The method's findings, chunk by chunk of rows."""
-    n, text = len(given[0]), ""
-    wide = sum(part[0].numel() for part in baseline.points)
-    step = max(PROBE_ROWS, CHUNK // max(wide, 1))
-    found = []
-    for start in range(0, n, step):
-        index = torch.arange(start, min(start + step, n), device=given[0].device)
-        points, outputs = _entered(engine, tuple(part[index] for part in given))
-        whole = target[index.cpu()] if isinstance(target, (Tensor, np.ndarray)) and len(target) == n else target
-        contrast, text = contrast_for(whole, outputs)
-        rows = Rows(points, contrast)
-        if not start and "gradients" not in engine.model.lacks and not engine.probe(rows):
-            points, outputs = _entered(engine, tuple(part[index] for part in given))  # again, each row by itself
-            contrast, text = contrast_for(whole, outputs)
-            rows = Rows(points, contrast)
-        own = Baseline(baseline.take(index), baseline.description, 0)
-        scores = (outputs * contrast).sum(dim=1).double()
-        explicands = Explicands(
-            rows=index.cpu().numpy(),
-            given=rows,
-            predictions=outputs.argmax(dim=1).cpu().numpy(),
-            scores=scores,
-            baseline=own,
-            baseline_scores=baseline_scores(engine, own, rows),
-            partition=partition,
-            background=background,
-        )
-        found.append((method.run(engine, explicands, settings), explicands))
-    return found, text
-
-
-def _entered(engine: Scorer, inputs: tuple[Tensor, ...]) -> tuple[Points, Tensor]:
-    """The points of all rows, and their outputs."""
-
-    def work(index: Tensor) -> tuple[Points, Tensor]:
-        return engine.space.enter(tuple(part[index] for part in inputs))
-
-    batches = []
-    for index, batch in engine.batches(len(inputs[0]), work):
-        engine.count(len(index))
-        batches.append(batch)
-    points = tuple(torch.cat(parts) for parts in zip(*(points for points, _ in batches), strict=True))
-    if not points:
-        raise InputError("the model takes no input that could be attributed to")
-    return points, torch.cat([outputs for _, outputs in batches])
-
-
-def _background(space: InputSpace, inputs: tuple[Tensor, ...], reference: tuple[Tensor, ...], seed: int) -> Points:
-    """The points of reference rows, of at most BACKGROUND drawn with the seed."""
-    if [part.shape[1:] for part in reference] != [part.shape[1:] for part in inputs]:
-        raise InputError("reference: give rows shaped as those of the inputs")
-    order = torch.randperm(len(reference[0]), generator=torch.Generator().manual_seed(seed))
-    drawn = order[:BACKGROUND].sort().values
-    return space.enter(
-        tuple(r[drawn.to(r.device)].to(x.device, x.dtype) for r, x in zip(reference, inputs, strict=True))
-    )[0]
-
-
-def _parts(space: InputSpace, inputs: tuple[Tensor, ...], groups: Tensor | Sequence[Tensor] | None) -> Partition:
-    """Every number and id of a row a part of its own, or the groups."""
-    sizes = [part[0].numel() for part in inputs]
-    first = np.concatenate([[0], np.cumsum(sizes)])
-    own = torch.arange(int(first[-1]))
-    if groups is not None:
-        masks = _tensors(groups, "groups")
-        if [part.numel() for part in masks] != sizes:
-            raise InputError(
-                "groups: give an integer tensor shaped as one row for each input "
-                f"({', '.join(str(list(part.shape[1:])) for part in inputs)})"
-            )
-        own = torch.unique(torch.cat([part.flatten().long() for part in masks]), return_inverse=True)[1].cpu()
-    labels = []
-    for place, part in enumerate(_examples(space)):
-        owners = torch.tensor([int(first[at]) + index for at, index in space.owner(place)])
-        width = part.numel() // max(len(owners), 1)
-        labels.append(own[owners].repeat_interleave(width).reshape(part.shape).to(inputs[0].device))
-    return Partition(tuple(str(place) for place in range(int(own.max()) + 1)), tuple(labels), own)
-
-
-def _examples(space: InputSpace) -> Points:
-    """One row of points, without its batch axis, for their shapes."""
-    example = tuple(torch.zeros((1, *tail), dtype=kind, device=space.model.device) for kind, tail in space.tails)
-    return tuple(part[0] for part in space.enter(example)[0])
-
-
-def _shaped(values: Tensor, inputs: tuple[Tensor, ...], partition: Partition) -> Tensor | tuple[Tensor, ...]:
-    """Values by part as tensors shaped as the inputs, in their number type where that is one of numbers."""
-    assert partition.own is not None
-    each = values[:, partition.own.to(values.device)]
-    parts, start = [], 0
-    for part in inputs:
-        size = part[0].numel()
-        kind = part.dtype if part.is_floating_point() else torch.float32
-        parts.append(each[:, start : start + size].reshape(part.shape).to(kind))
-        start += size
-    return parts[0] if len(parts) == 1 else tuple(parts)
-
-
-def _tensors(given: Tensor | Sequence[Tensor], what: str) -> tuple[Tensor, ...]:
-    parts = (given,) if isinstance(given, Tensor) else tuple(given)
-    if not parts or not all(isinstance(part, Tensor) for part in parts):
-        raise InputError(f"{what}: give a tensor [n, ...], or several")
-    for part in parts:
-        if part.is_floating_point() and not bool(torch.isfinite(part).all()):
-            raise InputError(
-                f"{what}: there are values that are missing or infinite; nothing can be attributed to them"
-            )
-    return parts
 
 
 def _settings(given: dict[str, Any]) -> Settings:

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 
 from auditkit.attribution import baselines
-from auditkit.attribution.explanation import _entered, _parts, _shaped, _tensors
 from auditkit.attribution.layer_paths import (
     Inside,
     chosen,
@@ -32,6 +31,7 @@ from auditkit.attribution.layer_paths import (
     of_neuron,
 )
 from auditkit.attribution.method import gradient_allows
+from auditkit.attribution.rows_of_tensors import entered, parts_of, shaped, tensors
 from auditkit.attribution.targets import Target, contrast_for
 from auditkit.engine.plain import PlainModel
 from auditkit.engine.rows import Rows, Scorer
@@ -109,7 +109,7 @@ def explain_layer(
     """
     _check(method, neuron, steps)
     unit = (neuron,) if isinstance(neuron, int) else neuron
-    given = _tensors(inputs, "inputs")
+    given = tensors(inputs, "inputs")
     if not len(given[0]):
         raise InputError("inputs: there are no rows to explain")
     known = PlainModel.of(model, given)
@@ -127,9 +127,9 @@ def explain_layer(
         if layer in {slot.module for slot in space.slots}:
             raise InputError(f"layer {layer!r} is where ids enter the model; `explain` attributes to its output")
         engine = Scorer(known, space, batch_size or known.safe_rows(given))
-        usual = None if reference is None else _tensors(reference, "reference")
+        usual = None if reference is None else tensors(reference, "reference")
         start, told = baselines.points_of(known, space, baseline, given, usual, 0)
-        points, outputs = _entered(engine, given)
+        points, outputs = entered(engine, given)
         contrast, text = contrast_for(target, outputs)
         engine.probe(Rows(points, contrast))
         inside = Inside(engine, part, Rows(points, contrast), start)
@@ -139,15 +139,15 @@ def explain_layer(
             chosen(ends[0][0], unit)
         values, taken, converged, spent = _refined(inside, integral, rows_a_step, steps, tolerance)
         expected, more = _expected(inside, ends, method, unit, taken)
-        shaped: Tensor | tuple[Tensor, ...] = values[0].to(points[0].dtype)
+        shown: Tensor | tuple[Tensor, ...] = values[0].to(points[0].dtype)
         if unit is not None:
-            partition = _parts(space, given, None)
-            shaped = _shaped(partition.sums(values), given, partition)
+            partition = parts_of(space, given, None)
+            shown = shaped(partition.sums(values), given, partition)
     total = torch.stack([value.flatten(1).sum(dim=1) for value in values]).sum(dim=0)
     size = torch.stack([value.flatten(1).abs().sum(dim=1) for value in values]).sum(dim=0)
     gap = total - expected
     return LayerAttribution(
-        values=shaped,
+        values=shown,
         total=total,
         expected=expected,
         completeness_gap=gap,

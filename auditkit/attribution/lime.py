@@ -137,5 +137,6 @@ METHOD = Method(
     cost="64 to 2 F + 2048 (or `samples`) forward rows for F parts, until the standard error is in tolerance",
     run=lambda engine, rows, told: lime(engine, rows, told.tolerance, told.samples, told.seed),
     valid_for=space_allows,
+    slopes=False,
     in_audits=False,
 )

@@ -38,7 +38,8 @@ class Method:
 
     complete: its attributions promise to add up to the change in score. signed: negative values mean "against".
     direction: what a larger value means. cost: forward and backward rows per explained row. valid_for: told the model
-    and one row of its inputs. in_audits: whether an audit uses it without being asked.
+    and one row of its inputs. in_audits: whether an audit uses it without being asked. slopes:
+    whether it differentiates the model.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Method:
     run: Callable[[Scorer, Explicands, Settings], PartAttribution]
     valid_for: Callable[[Answering, Inputs], Validity]
     in_audits: bool = True
+    slopes: bool = True
 
 
 def space_allows(model: Answering, inputs: Inputs) -> Validity:

@@ -53,4 +53,5 @@ METHOD = Method(
     cost="1 forward row per column, cell, word or window",
     run=lambda engine, rows, _told: occlusion(engine, rows),
     valid_for=space_allows,
+    slopes=False,
 )

@@ -101,4 +101,4 @@ class PlainModel:
             for hook in hooks:
                 hook.remove()
         budget = BUDGET if self.device.type == "cpu" else int(0.5 * torch.cuda.mem_get_info(self.device)[0])
-        return max(1, min(4096 if self.device.type == "cpu" else 65536, budget // max(volume, 1)))
+        return max(1, min(2048 if self.device.type == "cpu" else 65536, budget // max(volume, 1)))

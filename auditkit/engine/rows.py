@@ -130,18 +130,19 @@ class Scorer:
         self.forwards += rows
         self.backwards += rows * backward
 
-    def probe(self, rows: Rows) -> bool:
+    def probe(self, rows: Rows, slopes: bool = True) -> bool:
         """Whether rows are independent, found on the first few given; if not, one row is sent at a time from now on.
 
-        Compares scores and gradients of the rows together with those of the rows reversed and of each row alone.
+        Compares scores, and with `slopes` gradients, of the rows together with those of the rows reversed, and of the
+        first and the last by itself.
         """
         count = min(len(rows), PROBE_ROWS, self.size)
-        while (seen := _fits(lambda index: self._three_ways(rows.take(index)), _first(count, rows))) is None:
+        while (seen := _fits(lambda index: self._three_ways(rows.take(index), slopes), _first(count, rows))) is None:
             if count == 1:
                 raise AuditError("one row does not fit in the device's memory; use a larger device or cpu")
             count //= 2
         together, backwards, alone = seen[0]
-        self.count(2 * count + len(alone), backward=True)
+        self.count(2 * count + len(alone), backward=slopes)
         ends = _ends(count)
         scale = together.abs().amax(dim=0) + 1e-6
         apart = torch.maximum((together[ends] - alone).abs(), (backwards[ends] - alone).abs()) / scale
@@ -151,14 +152,18 @@ class Scorer:
             self.size = 1
         return self.independent
 
-    def _three_ways(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor]:
+    def _three_ways(self, rows: Rows, slopes: bool) -> tuple[Tensor, Tensor, Tensor]:
         """What is seen of the rows together, reversed and put in order again, and of the first and last by itself."""
         order = _first(len(rows), rows)
-        alone = torch.cat([self._seen(rows.take(order[place : place + 1])) for place in _ends(len(rows))])
-        return self._seen(rows), self._seen(rows.take(order.flip(0))).flip(0), alone
+        alone = torch.cat([self._seen(rows.take(order[place : place + 1]), slopes) for place in _ends(len(rows))])
+        return self._seen(rows, slopes), self._seen(rows.take(order.flip(0)), slopes).flip(0), alone
 
-    def _seen(self, rows: Rows) -> Tensor:
+    def _seen(self, rows: Rows, slopes: bool) -> Tensor:
         """float64 [n, 1 + tensors]: each row's score and the projection of its gradients on a fixed direction."""
+        if not slopes:
+            with torch.inference_mode():
+                logits = self.space.logits(rows.points, rows.held)
+                return (logits * rows.contrast).sum(dim=1, keepdim=True).double()
         scores, gradients = self.differentiate(rows)
         columns = [scores]
         for part in gradients:

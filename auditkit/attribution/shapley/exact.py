@@ -74,5 +74,6 @@ METHOD = Method(
     cost="2^F - 2 forward rows for F parts that differ from the baseline, at most 16",
     run=lambda engine, rows, _told: exact_shapley(engine, rows),
     valid_for=space_allows,
+    slopes=False,
     in_audits=False,
 )

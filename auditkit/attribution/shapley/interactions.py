@@ -24,16 +24,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import factorial
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from auditkit.attribution import baselines
-from auditkit.attribution.explanation import _in_chunks, _parts, _tensors
 from auditkit.attribution.explicands import Baseline, Explicands
 from auditkit.attribution.method import Method, space_allows
+from auditkit.attribution.rows_of_tensors import in_chunks, parts_of, tensors
 from auditkit.attribution.settings import Settings
 from auditkit.attribution.shapley.exact import every_coalition, shares
 from auditkit.attribution.shapley.game import Game, games
@@ -121,7 +121,7 @@ def interactions(
     >>> found.pairs(1)[0][:3]
     (0, 1, 6.0)
     """
-    given = _tensors(inputs, "inputs")
+    given = tensors(inputs, "inputs")
     if not len(given[0]):
         raise InputError("inputs: there are no rows to explain")
     known = PlainModel.of(model, given)
@@ -131,11 +131,11 @@ def interactions(
         except SpaceError as problem:
             raise InputError(f"the inputs cannot be attributed to: {problem}") from None
         engine = Scorer(known, space, batch_size or known.safe_rows(given))
-        usual = None if reference is None else _tensors(reference, "reference")
+        usual = None if reference is None else tensors(reference, "reference")
         points, told = baselines.points_of(known, space, baseline, given, usual, seed)
-        partition = _parts(space, given, groups)
+        partition = parts_of(space, given, groups)
         compared = Baseline(points, told, 0)
-        found, text = _in_chunks(
+        found, text = in_chunks(
             engine, given, target, compared, partition, _PAIRS, Settings(samples=samples, seed=seed)
         )
     return Interactions(
@@ -143,7 +143,7 @@ def interactions(
         torch.cat([rows.scores for _, rows in found]),
         torch.cat([rows.baseline_scores for _, rows in found]),
         np.concatenate([part.evaluations for part, _ in found]),
-        np.concatenate([part.exact for part, _ in found]),
+        np.concatenate([cast(Any, part).exact for part, _ in found]),
         text,
         told,
     )
@@ -248,5 +248,6 @@ _PAIRS = Method(
     cost="2^F - 2 forward rows for up to 12 parts, else `samples`",
     run=pair_interactions,  # type: ignore[arg-type]
     valid_for=space_allows,
+    slopes=False,
     in_audits=False,
 )

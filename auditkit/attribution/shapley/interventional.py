@@ -46,5 +46,6 @@ METHOD = Method(
     cost="(3 F to 2 F + 2048) x background rows for F parts, until the standard error is in tolerance",
     run=interventional_shapley,
     valid_for=space_allows,
+    slopes=False,
     in_audits=False,
 )

@@ -86,5 +86,6 @@ METHOD = Method(
     cost="F - 1 forward rows an order of F parts, until the standard error is in tolerance or `samples` orders",
     run=lambda engine, rows, told: permutation_shapley(engine, rows, told.tolerance, told.samples, told.seed),
     valid_for=space_allows,
+    slopes=False,
     in_audits=False,
 )
