@@ -102,21 +102,26 @@ def beeswarm_section(evidence: Any, methods: pa.Table, lead: str) -> list[Sectio
     drawn = f"{theme.number(min(rows, MOST), 'rows')} explained rows"
     if rows > MOST:
         drawn = f"The first {drawn} of {theme.number(rows, 'rows')}"
-    told = _directions(evidence, lead)
     columns = f"all {len(values)} columns" if len(values) <= SHOWN else f"{SHOWN} of {len(values)} columns"
+    rows_table = evidence.table("attribution/rows")
+    targets = set() if rows_table is None else {line["target"] for line in matching(rows_table, method=lead)}
+    several = len(targets) > 1
+    told = "" if several else _directions(evidence, lead)
+    inputs, baseline = evidence.table("attribution/inputs"), evidence.table("attribution/baseline")
     return [
         Section(
             "beeswarm",
             "What each column does, row by row",
             told or f"{drawn} in {columns}: each dot is one row.",
-            figure=beeswarm(
-                table, evidence.table("attribution/inputs"), evidence.table("attribution/baseline"), methods, lead
-            ),
-            reading=f"{drawn} in {columns}, each dot one row. Right of zero the column raised the score, left of it it lowered it. Colour: the row's own value "
-            "among all explained rows, from low to high; grey where a column is no number or its value is missing. A "
-            "colour on one side alone: the column works one way. Colours mixed: it depends on the others.",
+            figure=beeswarm(table, inputs, baseline, methods, lead),
+            reading=f"{drawn} in {columns}, each dot one row. Right of zero the column raised the score"
+            f"{', the logit of the class predicted for that row' if several else ''}, left of it it lowered it. "
+            "Colour: the row's own value among all explained rows, from low to high; grey where a column is no number "
+            "or its value is missing. A colour on one side alone: the column works one way. Colours mixed: it depends "
+            "on the others.",
             how=f"{titles(methods)[lead]}. Columns are ordered by the sum of their magnitudes. Colour is the rank of "
-            "the value. Correlations are Spearman's, of a column's values with its attributions. Dots are moved up and down only to be seen, in an order drawn with a fixed seed.",
+            "the value. Correlations are Spearman's, of a column's values with its attributions. Dots are moved up and "
+            "down only to be seen, in an order drawn with a fixed seed.",
         )
     ]
 
@@ -133,7 +138,7 @@ def _directions(evidence: Any, method: str, most: int = 3) -> str:
     ):
         names = [f"{line['column']} ({line['rank']:+.2f})" for line in own]
         if names:
-            said.append(f"{word} the score for {' and '.join(names)}")
+            said.append(f"{word} the score for {', '.join(names)}")
     return f"Larger values most plainly {' and '.join(said)}, by rank correlation." if said else ""
 
 

@@ -58,9 +58,9 @@ def sentences(
         for column, name in enumerate(pair):
             aside, below = column * (wide + BETWEEN), down
             if len(pair) > 1:
-                told = matching(methods, method=name)[0]
-                title = f"<b>{theme.escape(theme.short(told['title'], 38))}</b>"
-                title += "" if told["signed"] else " (tells no sign)"
+                entry = matching(methods, method=name)[0]
+                title = f"<b>{theme.escape(theme.short(entry['title'], 38))}</b>"
+                title += "" if entry["signed"] else " (tells no sign)"
                 notes.append(_set(aside, below, title, size=13, family=None))
                 below += LINE
             last = -1
