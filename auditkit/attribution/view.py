@@ -130,6 +130,19 @@ def _over_time(evidence: Any, methods: pa.Table, lead: str, how: str) -> list[Se
     ]
 
 
+def _promising(methods: pa.Table) -> str:
+    """Which of the methods used promise that values add up, as the beginning of a sentence.
+
+    >>> used = {"title": ["LIME", "LRP"], "complete": [False, True], "status": ["valid", "valid"]}
+    >>> _promising(pa.table(used))
+    'Only LRP promises'
+    """
+    names = [line["title"] for line in methods.to_pylist() if line["complete"] and line["status"] != "refused"]
+    if not names:
+        return "No method used here promises"
+    return f"Only {names[0]} promises" if len(names) == 1 else f"Only {', '.join(names[:-1])} and {names[-1]} promise"
+
+
 def _kind(methods: pa.Table) -> str:
     """What answers are explained by: columns, cells of a picture, words or windows of time."""
     known = methods.column("parts").to_pylist() if "parts" in methods.column_names else []
@@ -355,12 +368,12 @@ def _checks(evidence: Any, rows: pa.Table, methods: pa.Table) -> Section:
         "Can the explanations be trusted?",
         finding,
         figure=figures.completeness(rows, methods, tolerance),
-        reading="Further left adds up better. Only Integrated Gradients promises to add up; for the other methods the "
-        f"gap says how much of the answer comes from {_kind(methods)} acting together.",
+        reading=f"Further left adds up better. {_promising(methods)} to add up; of other methods the gap says how much of "
+        f"the answer comes from {_kind(methods)} acting together.",
         table=_check_table(metrics, methods),
         how="Completeness gap: |sum of attributions - change in score| / max(|change in score|, a tenth of the summed "
         "magnitudes), per row. Agreement: Spearman's rank correlation of the magnitudes, per row, median over rows. "
-        "Steps of Integrated Gradients are doubled for each row until its gap is within the tolerance.",
+        "Integrated Gradients takes steps for each row, where its score bends, until the gap is within the tolerance.",
     )
 
 

@@ -66,7 +66,7 @@ def max_sensitivity(values: Tensor, moved: Tensor, owner: Tensor) -> Tensor:
     """
     size = values.double().norm(dim=1)
     change = (moved.double() - values.double()[owner]).norm(dim=1)
-    most = torch.full_like(size, -1.0).index_reduce_(0, owner, change, "amax")
+    most = torch.full_like(size, -1.0).scatter_reduce_(0, owner, change, "amax")
     return torch.where((most < 0) | (size == 0), torch.nan, most / size)
 
 
