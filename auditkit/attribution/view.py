@@ -368,8 +368,8 @@ def _checks(evidence: Any, rows: pa.Table, methods: pa.Table) -> Section:
         "Can the explanations be trusted?",
         finding,
         figure=figures.completeness(rows, methods, tolerance),
-        reading=f"Further left adds up better. {_promising(methods)} to add up; of other methods the gap says how much of "
-        f"the answer comes from {_kind(methods)} acting together.",
+        reading=f"Further left adds up better. {_promising(methods)} to add up; of other methods the gap says how much "
+        f"of the answer comes from {_kind(methods)} acting together.",
         table=_check_table(metrics, methods),
         how="Completeness gap: |sum of attributions - change in score| / max(|change in score|, a tenth of the summed "
         "magnitudes), per row. Agreement: Spearman's rank correlation of the magnitudes, per row, median over rows. "
