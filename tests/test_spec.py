@@ -37,7 +37,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_defaults_are_a_whole_spec():
     spec = parse({}, AuditSpec, "here")
     assert spec.fairness.replicates == 10_000
-    assert spec.analyses == ["performance", "fairness", "attribution", "activations", "ood", "energy"]
+    assert spec.analyses == ["performance", "fairness", "attribution", "activations", "ood", "energy", "insights"]
 
 
 def test_a_gate_may_have_several_conditions():

@@ -107,6 +107,8 @@ def beeswarm_section(evidence: Any, methods: pa.Table, lead: str) -> list[Sectio
     targets = set() if rows_table is None else {line["target"] for line in matching(rows_table, method=lead)}
     several = len(targets) > 1
     told = "" if several else _directions(evidence, lead)
+    labels = evidence.info.get("schema", {}).get("task") == "multilabel"
+    target = "label that scores highest in" if labels else "class predicted for"
     inputs, baseline = evidence.table("attribution/inputs"), evidence.table("attribution/baseline")
     return [
         Section(
@@ -115,7 +117,7 @@ def beeswarm_section(evidence: Any, methods: pa.Table, lead: str) -> list[Sectio
             told or f"{drawn} in {columns}: each dot is one row.",
             figure=beeswarm(table, inputs, baseline, methods, lead),
             reading=f"{drawn} in {columns}, each dot one row. Right of zero the column raised the score"
-            f"{', the logit of the class predicted for that row' if several else ''}, left of it it lowered it. "
+            f"{f', the logit of the {target} that row' if several else ''}, left of it it lowered it. "
             "Colour: the row's own value among all explained rows, from low to high; grey where a column is no number "
             "or its value is missing. A colour on one side alone: the column works one way. Colours mixed: it depends "
             "on the others.",

@@ -158,6 +158,8 @@ def _strategies(evidence: Any, methods: pa.Table) -> list[Section]:
         else f"The explained rows fall into {len(lines)} strategies."
         if several
         else "Every class is reached in one way: its rows do not fall into groups that rest on different things."
+        if classes != [""]
+        else "The explained rows do not fall into groups that rest on different things."
     )
     worst = [line for line in lines if line["known"] >= 8 and line["right"] < line["known"]]
     if worst:
@@ -168,15 +170,16 @@ def _strategies(evidence: Any, methods: pa.Table) -> list[Section]:
         finding += " No shortcut candidate: no strategy, and no class as a whole, rests on a place of its own."
     judged = {section.key for by in ("class", "answer") for section in _by(evidence, methods, by, "")}
     finding += "".join(_small(evidence, by) for by in ("class", "answer") if f"by-{by}" not in judged)
-    method = lines[0]["method"]
+    method, sorted_out = lines[0]["method"], classes != [""]
+    apart = "two of one class that differ" if sorted_out else "two that differ"
     return [
         Section(
             "strategies",
-            "Strategies: the ways in which each class is reached",
+            f"Strategies: the ways in which {'each class is' if sorted_out else 'predictions are'} reached",
             finding,
             figure=figures.strategies(table),
-            reading="Mean share of the attribution in the rows of each strategy; two of one class that differ are two "
-            "ways of reaching the same answer. Look at the row that stands for each.",
+            reading=f"Mean share of the attribution in the rows of each strategy; {apart} are two ways of reaching "
+            f"{'the same' if sorted_out else 'an'} answer. Look at the row that stands for each.",
             table=pa.table(
                 {
                     "strategy": [figures.label(line) for line in lines],

@@ -77,7 +77,7 @@ def test_a_network_that_predicts_a_number_is_audited_whole(audited, frame, fitte
     assert mae.value == pytest.approx(mean_absolute_error(truth, predicted), rel=1e-6)
     assert audited.verdict == "pass"
     assert {row.analysis for row in audited.rows if row.status == "ok"} == {
-        "performance", "fairness", "attribution", "activations", "ood", "energy"
+        "performance", "fairness", "attribution", "activations", "ood", "energy", "insights"
     }  # fmt: skip
     assert not rows_of(audited, metric="accuracy")
     kept = audited.table("performance/predictions").to_pylist()

@@ -533,7 +533,7 @@ def test_a_whole_audit_of_text_through_the_command_line(tmp_path):
     (record,) = (tmp_path / "reports").rglob("audit.json")
     audit = open_audit(record.parent)
     done = {row.analysis for row in audit.rows if row.status == "ok"}
-    assert done == {"performance", "fairness", "attribution", "activations", "ood", "energy"}
+    assert done == {"performance", "fairness", "attribution", "activations", "ood", "energy", "insights"}
     pipeline = transformers.pipeline("text-classification", model=str(folder), device="cpu")
     decided = np.array([one["label"] == "good" for one in pipeline(splits["test"]["text"].tolist())])
     (accuracy,) = [row for row in audit.rows if row.name == "performance/accuracy" and row.split == "test"]
