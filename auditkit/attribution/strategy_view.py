@@ -153,11 +153,11 @@ def _strategies(evidence: Any, methods: pa.Table) -> list[Section]:
     if len(named) > 6:
         named = [*named[:6], f"{len(named) - 6} more"]
     finding = (
-        f"The model has {len(lines)} strategies for {len(classes)} classes; more than one for {_listed(named)}."
+        f"The model has {len(lines)} strategies for {len(classes)} answers; more than one for {_listed(named)}."
         if several and classes != [""]
         else f"The explained rows fall into {len(lines)} strategies."
         if several
-        else "Every class is reached in one way: its rows do not fall into groups that rest on different things."
+        else "Every answer is reached in one way: its rows do not fall into groups that rest on different things."
         if classes != [""]
         else "The explained rows do not fall into groups that rest on different things."
     )
@@ -167,15 +167,15 @@ def _strategies(evidence: Any, methods: pa.Table) -> list[Section]:
         finding += f" Least often right is {figures.label(line)}: {line['right']} of {line['known']} explained rows."
     shortcuts = evidence.table(f"{NAME}/shortcuts")
     if shortcuts is not None and classes != [""] and not matching(shortcuts, candidate=True):
-        finding += " No shortcut candidate: no strategy, and no class as a whole, rests on a place of its own."
+        finding += " No shortcut candidate: no strategy, and no answer as a whole, rests on a place of its own."
     judged = {section.key for by in ("class", "answer") for section in _by(evidence, methods, by, "")}
     finding += "".join(_small(evidence, by) for by in ("class", "answer") if f"by-{by}" not in judged)
     method, sorted_out = lines[0]["method"], classes != [""]
-    apart = "two of one class that differ" if sorted_out else "two that differ"
+    apart = "two of one answer that differ" if sorted_out else "two that differ"
     return [
         Section(
             "strategies",
-            f"Strategies: the ways in which {'each class is' if sorted_out else 'predictions are'} reached",
+            f"Strategies: the ways in which {'each answer is' if sorted_out else 'predictions are'} reached",
             finding,
             figure=figures.strategies(table),
             reading=f"Mean share of the attribution in the rows of each strategy; {apart} are two ways of reaching "
@@ -217,14 +217,14 @@ def _suspects(evidence: Any) -> list[Section]:
     return [
         Section(
             "shortcuts",
-            "Does a class rest on a mark?",
+            "Does an answer rest on a mark?",
             f"A reason to look: {'; '.join(said[:3])}.",
             figure=figures.suspects(found, strategies, evidence.table(f"{NAME}/inputs")),
             reading="Left: the row that stands for the strategy; right: its mean share of the attribution, the region "
-            "framed. A candidate is no proof: the region may be what the class is about."
+            "framed. A candidate is no proof: the region may be what the answer is about."
             if figures.is_picture(strategies.column("parts")[0].as_py())
             else "What the region holds in the strategy, beside what it holds in the rows compared with. A candidate "
-            "is no proof: the region may be what the class is about.",
+            "is no proof: the region may be what the answer is about.",
             table=_suspect_table(tested),
             how=LOOKED_FOR,
         )

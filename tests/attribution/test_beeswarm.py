@@ -28,7 +28,7 @@ def evidence_of(values: dict[str, list[float]], said: dict[str, list[str | None]
         ),
         "attribution/baseline": pa.table({"column": columns, "kind": [kinds[column] for column in columns]}),
     }
-    return SimpleNamespace(table=tables.get)
+    return SimpleNamespace(table=tables.get, info={})
 
 
 def figure_of(evidence):
@@ -112,7 +112,7 @@ def test_audits_without_inputs_or_baseline_are_drawn_grey(evidence):
 def test_the_finding_says_which_way_columns_work_as_the_evidence_says(evidence):
     kept = pa.table({"method": ["m"] * 3, "column": ["small", "large", HOSTILE], "rank": [0.2, -0.9, None]})
     tables = lambda name: kept if name == "attribution/directions" else evidence.table(name)  # noqa: E731
-    (section,) = beeswarm_section(SimpleNamespace(table=tables), METHODS, "m")
+    (section,) = beeswarm_section(SimpleNamespace(table=tables, info={}), METHODS, "m")
     assert section.finding == (
         "Larger values most plainly raise the score for small (+0.20) and lower the score for large (-0.90), "
         "by rank correlation."
