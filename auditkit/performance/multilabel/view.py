@@ -10,7 +10,8 @@ import pyarrow as pa
 from auditkit.evidence.metrics import MetricRow, select
 from auditkit.evidence.section import Section
 from auditkit.performance.multilabel import figures
-from auditkit.theme import interval, number
+from auditkit.performance.said import SHOWN_SPLITS, by_split, on_test, shown
+from auditkit.theme import number
 
 LABELS = {
     "subset_accuracy": "subset accuracy (all labels right)",
@@ -24,7 +25,6 @@ LABELS = {
 }
 DRAWN = {"label_precision": "precision", "label_recall": "recall", "label_f1": "F1"}
 OF_EACH = DRAWN | {"label_auc": "AUC", "label_average_precision": "average precision", "label_brier": "Brier score"}
-SHOWN_SPLITS = ("train", "validation", "test")
 MOST, MOST_CURVES = 25, 8
 
 
@@ -34,7 +34,7 @@ def multilabel_sections(evidence: Any, rows: Sequence[MetricRow]) -> list[Sectio
         key="overview",
         title="How good it is",
         finding=_finding(rows),
-        table=_table([row for row in rows if row.metric in LABELS and row.split in SHOWN_SPLITS]),
+        table=by_split([row for row in rows if row.metric in LABELS and row.split in SHOWN_SPLITS], LABELS),
         how="Each split is scored by the one pass; a label is given where its probability is a half or more. Subset "
         "accuracy: Wilson's interval. Micro and macro F1: a bootstrap of rows. Hamming loss and what ranks labels: "
         "Wilson's interval for the rows that give a proportion the same variance. The generalisation gap is train "
@@ -44,45 +44,22 @@ def multilabel_sections(evidence: Any, rows: Sequence[MetricRow]) -> list[Sectio
     return [section for section in made if section is not None]
 
 
-def _one(rows: Sequence[MetricRow], metric: str) -> MetricRow | None:
-    return next(iter(select(rows, metric=metric, split="test", detail="")), None)
-
-
-def _shown(row: MetricRow) -> str:
-    text = number(row.value, row.unit, row.lower, row.upper)
-    return text if row.lower is None else f"{text} {interval(row.lower, row.upper, row.unit)}"
-
-
 def _finding(rows: Sequence[MetricRow]) -> str:
-    whole, loss, gap = (_one(rows, metric) for metric in ("subset_accuracy", "hamming_loss", "generalisation_gap"))
+    whole, loss, gap = (on_test(rows, metric) for metric in ("subset_accuracy", "hamming_loss", "generalisation_gap"))
     if whole is None:
         return "There is no test split, so how good the model is on new data is not known."
     if whole.status != "ok":
         return f"How good the model is on the test split is not known: {whole.reason}."
-    text = f"It has every label right for {_shown(whole)} of the {number(whole.n, 'rows')} rows of test"
+    text = f"It has every label right for {shown(whole)} of the {number(whole.n, 'rows')} rows of test"
     if loss is not None and loss.status == "ok":
-        text += f", and is wrong in {_shown(loss)} of its single answers"
+        text += f", and is wrong in {shown(loss)} of its single answers"
     if gap is None or gap.status != "ok" or gap.lower is None or gap.upper is None:
         return f"{text}."
     if gap.lower > 0:
-        return f"{text}. Of its training rows it has {_shown(gap)} more right: it has partly learned them by heart."
+        return f"{text}. Of its training rows it has {shown(gap)} more right: it has partly learned them by heart."
     if gap.upper < 0:
         return f"{text}. Of its training rows it has fewer right."
-    return f"{text}; a gap to its training rows cannot be told from chance ({_shown(gap)})."
-
-
-def _table(rows: Sequence[MetricRow]) -> pa.Table:
-    order = sorted(rows, key=lambda row: (list(LABELS).index(row.metric), SHOWN_SPLITS.index(row.split)))
-    return pa.table(
-        {
-            "figure": [LABELS[row.metric] for row in order],
-            "split": [row.split for row in order],
-            "value": [number(row.value, row.unit, row.lower, row.upper) for row in order],
-            "interval": [interval(row.lower, row.upper, row.unit) for row in order],
-            "rows": [number(row.n, "rows") for row in order],
-            "note": [row.reason for row in order],
-        }
-    )
+    return f"{text}; a gap to its training rows cannot be told from chance ({shown(gap)})."
 
 
 def _each(rows: Sequence[MetricRow]) -> Section | None:
@@ -94,8 +71,8 @@ def _each(rows: Sequence[MetricRow]) -> Section | None:
         return None
     worst = sorted(judged, key=lambda row: row.value or 0.0)
     drawn = [row.detail for row in worst[:MOST]]
-    finding = f"It finds {worst[0].detail} worst: F1 {_shown(worst[0])}"
-    finding += f", and {worst[-1].detail} best: {_shown(worst[-1])}." if len(worst) > 1 else "."
+    finding = f"It finds {worst[0].detail} worst: F1 {shown(worst[0])}"
+    finding += f", and {worst[-1].detail} best: {shown(worst[-1])}." if len(worst) > 1 else "."
     if unjudged := [name for name in names if found["label_f1", name].status != "ok"]:
         finding += f" Not judged: {', '.join(unjudged[:10])} ({found['label_f1', unjudged[0]].reason})."
     more = f" The {MOST} with the lowest F1 are drawn." if len(judged) > MOST else ""
@@ -120,11 +97,11 @@ def _each(rows: Sequence[MetricRow]) -> Section | None:
 
 
 def _cell(row: MetricRow | None) -> str:
-    return "" if row is None else _shown(row) if row.status == "ok" else row.reason
+    return "" if row is None else shown(row) if row.status == "ok" else row.reason
 
 
 def _curves(evidence: Any, rows: Sequence[MetricRow]) -> Section | None:
-    curves, mean = evidence.table("performance/precision_recall"), _one(rows, "mean_average_precision")
+    curves, mean = evidence.table("performance/precision_recall"), on_test(rows, "mean_average_precision")
     if curves is None or mean is None or mean.status != "ok" or "test" not in curves["split"].to_pylist():
         return None
     found = select(rows, metric="label_average_precision", split="test")
@@ -134,7 +111,7 @@ def _curves(evidence: Any, rows: Sequence[MetricRow]) -> Section | None:
     return Section(
         key="precision-recall",
         title="What each threshold would give",
-        finding=f"Over all thresholds and labels its average precision on test is {_shown(mean)}.",
+        finding=f"Over all thresholds and labels its average precision on test is {shown(mean)}.",
         figure=figures.precision_recall(curves, "test", drawn),
         reading="Further right more of a label's rows are found, further up fewer others are given it. A curve of "
         f"chance alone is flat, at the share of rows with the label.{more}",

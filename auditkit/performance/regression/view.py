@@ -7,9 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from auditkit.evidence.metrics import MetricRow, select
+from auditkit.evidence.metrics import MetricRow
 from auditkit.evidence.section import Section
 from auditkit.performance.regression import figures
+from auditkit.performance.said import SHOWN_SPLITS, by_split, on_test, shown
 from auditkit.theme import interval, number
 
 LABELS = {
@@ -19,17 +20,16 @@ LABELS = {
     "bias": "bias (mean error)",
     "generalisation_gap": "generalisation gap (R²)",
 }
-SHOWN_SPLITS = ("train", "validation", "test")
 
 
 def regression_sections(evidence: Any, rows: Sequence[MetricRow]) -> list[Section]:
     """The sections of a model that predicts a number. rows: those of the discipline."""
-    shown = [row for row in rows if row.metric in LABELS and row.split in SHOWN_SPLITS]
+    listed = [row for row in rows if row.metric in LABELS and row.split in SHOWN_SPLITS]
     overview = Section(
         key="overview",
         title="How good it is",
         finding=_finding(rows, _name(evidence)),
-        table=_table(shown),
+        table=by_split(listed, LABELS),
         how="Each split is scored by the one pass. Errors are in the label's own unit; R² is the share of the labels' "
         "spread that is explained, below 0 it is worse than their mean. Intervals: Student's t for the bias, for the "
         "others the delta method on the logarithm, without assuming normal errors. The generalisation gap is train "
@@ -44,45 +44,22 @@ def _name(evidence: Any) -> str:
     return str(schema.get("label") or next(iter(schema.get("classes", ())), "number"))
 
 
-def _one(rows: Sequence[MetricRow], metric: str) -> MetricRow | None:
-    return next(iter(select(rows, metric=metric, split="test", detail="")), None)
-
-
-def _shown(row: MetricRow) -> str:
-    text = number(row.value, row.unit, row.lower, row.upper)
-    return text if row.lower is None else f"{text} {interval(row.lower, row.upper, row.unit)}"
-
-
 def _finding(rows: Sequence[MetricRow], name: str) -> str:
-    mae, r2, gap = (_one(rows, metric) for metric in ("mae", "r2", "generalisation_gap"))
+    mae, r2, gap = (on_test(rows, metric) for metric in ("mae", "r2", "generalisation_gap"))
     if mae is None:
         return "There is no test split, so how good the model is on new data is not known."
     if mae.status != "ok":
         return f"How good the model is on the test split is not known: {mae.reason}."
-    text = f"On the {number(mae.n, 'rows')} rows of test its predictions of {name} are off by {_shown(mae)} on average"
+    text = f"On the {number(mae.n, 'rows')} rows of test its predictions of {name} are off by {shown(mae)} on average"
     if r2 is not None and r2.status == "ok":
-        text += f" and explain {_shown(r2)} of its spread (R²)"
+        text += f" and explain {shown(r2)} of its spread (R²)"
     if gap is None or gap.status != "ok" or gap.lower is None or gap.upper is None:
         return f"{text}."
     if gap.lower > 0:
-        return f"{text}; R² is {_shown(gap)} higher on its training rows: it has partly learned them by heart."
+        return f"{text}; R² is {shown(gap)} higher on its training rows: it has partly learned them by heart."
     if gap.upper < 0:
         return f"{text}; R² is lower on its training rows."
-    return f"{text}; a gap to its training rows cannot be told from chance ({_shown(gap)})."
-
-
-def _table(rows: Sequence[MetricRow]) -> pa.Table:
-    order = sorted(rows, key=lambda row: (list(LABELS).index(row.metric), SHOWN_SPLITS.index(row.split)))
-    return pa.table(
-        {
-            "figure": [LABELS[row.metric] for row in order],
-            "split": [row.split for row in order],
-            "value": [number(row.value, row.unit, row.lower, row.upper) for row in order],
-            "interval": [interval(row.lower, row.upper, row.unit) for row in order],
-            "rows": [number(row.n, "rows") for row in order],
-            "note": [row.reason for row in order],
-        }
-    )
+    return f"{text}; a gap to its training rows cannot be told from chance ({shown(gap)})."
 
 
 def _against(evidence: Any, rows: Sequence[MetricRow]) -> Section | None:
@@ -117,14 +94,14 @@ def _against(evidence: Any, rows: Sequence[MetricRow]) -> Section | None:
 
 
 def _residuals(evidence: Any, rows: Sequence[MetricRow]) -> Section | None:
-    table, bias = evidence.table("performance/residuals"), _one(rows, "bias")
+    table, bias = evidence.table("performance/residuals"), on_test(rows, "bias")
     if table is None or bias is None or bias.status != "ok":
         return None
-    finding = f"Its errors have no direction that chance could not give: {_shown(bias)} on average."
+    finding = f"Its errors have no direction that chance could not give: {shown(bias)} on average."
     if (bias.lower or 0) > 0:
-        finding = f"Its predictions are too high by {_shown(bias)} on average."
+        finding = f"Its predictions are too high by {shown(bias)} on average."
     elif (bias.upper or 0) < 0:
-        finding = f"Its predictions are too low on average: {_shown(bias)}."
+        finding = f"Its predictions are too low on average: {shown(bias)}."
     splits = tuple(name for name in ("train", "test") if name in table["split"].to_pylist())
     return Section(
         key="residuals",
