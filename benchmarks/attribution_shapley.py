@@ -62,7 +62,7 @@ def sampled(n: int, runs: int) -> list[dict[str, str]]:
     from captum.attr import KernelShap, ShapleyValueSampling
 
     model, x = network(64), torch.randn(n, 64, generator=torch.Generator().manual_seed(1))
-    usual = {"target": 0, "tolerance": 0}
+    usual: dict[str, Any] = {"target": 0, "tolerance": 0}
     return [
         compared(
             f"KernelSHAP, {n} rows x 64 numbers, 256 coalitions",
@@ -133,7 +133,7 @@ def evaluations() -> list[dict[str, str]]:
     from captum.attr import KernelShap
 
     model, x, baseline = people()
-    truth = explain(model, x, method="exact_shapley", baseline=baseline).values.double()
+    truth = explain(model, x, method="exact_shapley", baseline=baseline).by_part
 
     def score(z: np.ndarray) -> np.ndarray:
         with torch.no_grad():
@@ -141,7 +141,7 @@ def evaluations() -> list[dict[str, str]]:
 
     def ours(method: str) -> Callable[[int, int], Tensor]:
         return lambda n, seed: (
-            explain(model, x, method=method, baseline=baseline, samples=n, tolerance=0, seed=seed).values
+            explain(model, x, method=method, baseline=baseline, samples=n, tolerance=0, seed=seed).by_part
         )
 
     def theirs(n: int, seed: int) -> Tensor:

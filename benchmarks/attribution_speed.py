@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from auditkit.attribution.explanation import explain
 from auditkit.attribution.explicands import completeness_gap
+from auditkit.engine.batch_size import rows_at_once
 from auditkit.engine.plain import PlainModel
 from auditkit.engine.rows import Plan, Rows, Scorer
 from auditkit.engine.space import InputSpace
@@ -133,7 +134,7 @@ def above_the_floor(kind: str, backward: bool) -> dict[str, str]:
     model = PlainModel.of(net, (x,))
     many = 32 * len(x)
     with model.evaluating():
-        engine = Scorer(model, InputSpace.trace(model, (x,)), model.safe_rows((x,)))
+        engine = Scorer(model, InputSpace.trace(model, (x,)), rows_at_once(model, (x,)))
         given = Rows((x,), torch.nn.functional.one_hot(net(x).argmax(dim=1), 10).to(x.dtype))
         made = given.take(torch.arange(many) % len(x))
         plan = Plan(many, lambda index: Rows((made.points[0][index],), made.contrast[index]))

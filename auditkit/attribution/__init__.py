@@ -2,7 +2,7 @@
 
 from auditkit.attribution import evaluate, explain, methods, preflight
 from auditkit.attribution import permutation_importance, concept_sensitivity
-from auditkit.attribution import counterfactual, influential, nearest_training_rows
+from auditkit.attribution import counterfactual, influential, leave_one_out, nearest_training_rows
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from auditkit.attribution.counterfactuals import counterfactual
     from auditkit.attribution.evaluation.baseline_band import baseline_band
     from auditkit.attribution.evaluation.evaluation import Evaluation, evaluate
+    from auditkit.attribution.examples.left_out import leave_one_out
     from auditkit.attribution.examples.nearest import nearest_training_rows
     from auditkit.attribution.examples.tracin import influential
     from auditkit.attribution.explanation import Attribution, explain, methods, preflight
@@ -32,6 +33,7 @@ __all__ = [
     "explain_layer",
     "influential",
     "interactions",
+    "leave_one_out",
     "methods",
     "nearest_training_rows",
     "permutation_importance",
@@ -48,6 +50,7 @@ _HOMES = {
     "explain_layer": "layers",
     "influential": "examples.tracin",
     "interactions": "shapley.interactions",
+    "leave_one_out": "examples.left_out",
     "nearest_training_rows": "examples.nearest",
     "permutation_importance": "permuted",
 }

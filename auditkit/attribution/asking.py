@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from auditkit.engine.batch_size import rows_at_once
 from auditkit.engine.plain import PlainModel
 from auditkit.engine.rows import COUPLED, PROBE_ROWS, Scorer
 from auditkit.engine.space import InputSpace
@@ -145,7 +146,7 @@ def asked(model: nn.Module | Callable[..., Tensor], inputs: Inputs, batch_size: 
     """The model, ready to be asked, in eval mode; all is as before afterwards. inputs: rows like those to come."""
     known = PlainModel.of(model, inputs)
     with known.evaluating():
-        asker = Asker(known, batch_size or known.safe_rows(inputs))
+        asker = Asker(known, batch_size or rows_at_once(known, inputs))
         asker.probe(inputs)
         yield asker
 

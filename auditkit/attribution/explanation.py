@@ -29,6 +29,7 @@ from auditkit.attribution.registry import METHODS
 from auditkit.attribution.rows_of_tensors import background_of, in_chunks, parts_of, shaped, tensors
 from auditkit.attribution.settings import Settings
 from auditkit.attribution.targets import Target
+from auditkit.engine.batch_size import rows_at_once
 from auditkit.engine.plain import PlainModel
 from auditkit.engine.rows import Scorer
 from auditkit.engine.space import InputSpace, Points, SpaceError
@@ -141,7 +142,7 @@ def explain(
             space = InputSpace.trace(known, given)
         except SpaceError as problem:
             raise InputError(f"the inputs cannot be attributed to: {problem}") from None
-        engine = Scorer(known, space, batch_size or known.safe_rows(given))
+        engine = Scorer(known, space, batch_size or rows_at_once(known, given))
         usual = None if reference is None else tensors(reference, "reference")
         points, told = baselines.points_of(known, space, baseline, given, usual, chosen.seed)
         partition = parts_of(space, given, groups)

@@ -237,18 +237,15 @@ def _entered(engine: RowEngine, split: Split, rows: np.ndarray) -> tuple[Rows, T
 
 
 def baseline_scores(engine: Scorer, baseline: Baseline, given: Rows) -> Tensor:
-    """float64 [n]: the target at the baseline, from one row per class where all rows share it."""
-    n, classes = given.contrast.shape
+    """float64 [n]: the target at the baseline, from one row where all rows share it."""
     if not given.held and all(len(part) == 1 for part in baseline.points):
-        every = torch.eye(classes, dtype=given.contrast.dtype, device=given.contrast.device)
-        shared = Plan(classes, lambda index: Rows(_repeated(baseline.points, len(index)), every[index]))
-        return given.contrast.double() @ engine.scores(shared)
+        return given.contrast.double() @ engine.outputs(baseline.points)[0]
 
     def build(index: Tensor) -> Rows:
         rows = given.take(index)
         return Rows(_repeated(baseline.take(index), len(index)), rows.contrast, rows.held)
 
-    return engine.scores(Plan(n, build))
+    return engine.scores(Plan(len(given), build))
 
 
 def _repeated(points: Points, count: int) -> Points:

@@ -166,7 +166,8 @@ class _Path:
         """The points of rows at places along their paths."""
         given, starts = self.explicands.given.take(row), self.explicands.baseline.take(row)
         pairs = zip(given.points, starts, strict=True)
-        return Rows(tuple(b + _wide(along, x).to(x.dtype) * (x - b) for x, b in pairs), given.contrast, given.held)
+        points = tuple(torch.lerp(b, x, _wide(along, x).to(x.dtype)) for x, b in pairs)
+        return Rows(points, given.contrast, given.held)
 
 
 @cache

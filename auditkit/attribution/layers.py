@@ -33,6 +33,7 @@ from auditkit.attribution.layer_paths import (
 from auditkit.attribution.method import gradient_allows
 from auditkit.attribution.rows_of_tensors import entered, parts_of, shaped, tensors
 from auditkit.attribution.targets import Target, contrast_for
+from auditkit.engine.batch_size import rows_at_once
 from auditkit.engine.plain import PlainModel
 from auditkit.engine.rows import Rows, Scorer
 from auditkit.engine.space import InputSpace, Points, SpaceError
@@ -126,7 +127,7 @@ def explain_layer(
             raise InputError(f"the inputs cannot be attributed to: {problem}") from None
         if layer in {slot.module for slot in space.slots}:
             raise InputError(f"layer {layer!r} is where ids enter the model; `explain` attributes to its output")
-        engine = Scorer(known, space, batch_size or known.safe_rows(given))
+        engine = Scorer(known, space, batch_size or rows_at_once(known, given))
         usual = None if reference is None else tensors(reference, "reference")
         start, told = baselines.points_of(known, space, baseline, given, usual, 0)
         points, outputs = entered(engine, given)

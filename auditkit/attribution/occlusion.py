@@ -11,6 +11,8 @@ Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -19,17 +21,42 @@ from auditkit.attribution.method import Method, space_allows
 from auditkit.engine.rows import Plan, Rows, Scorer
 
 
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Which numbers of a flattened point belong to each part. order: sorted by part. first, size: int64 [parts]."""
+
+    order: Tensor
+    first: Tensor
+    size: Tensor
+
+    @classmethod
+    def of(cls, label: Tensor, parts: int) -> _Columns:
+        """label: int64, the part of each number."""
+        size = torch.bincount(label.flatten(), minlength=parts)
+        return cls(label.flatten().argsort(stable=True), size.cumsum(0) - size, size)
+
+    def at(self, part: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows and columns of the numbers that belong to part i in row i; part: int64 [rows]."""
+        size = self.size[part]
+        row = torch.arange(len(part), device=part.device).repeat_interleave(size)
+        within = torch.arange(len(row), device=part.device) - (size.cumsum(0) - size)[row]
+        return row, self.order[self.first[part][row] + within]
+
+
 def occlusion(engine: Scorer, explicands: Explicands) -> PartAttribution:
     """Attributions of every row from one forward row per part."""
     given, partition, places = explicands.given, explicands.partition, explicands.places
 
+    columns = [_Columns.of(label, len(partition.parts)) for label in partition.labels]
+
     def build(index: Tensor) -> Rows:
         example, part = places[index].unbind(dim=1)
-        rows = given.take(example)
-        points = []
-        for x, b, label in zip(rows.points, explicands.baseline.take(example), partition.labels, strict=True):
-            hidden = label[None] == part.reshape(-1, *[1] * label.ndim)
-            points.append(torch.where(hidden, b, x))
+        rows, points = given.take(example), []
+        for x, b, hidden in zip(rows.points, explicands.baseline.points, columns, strict=True):
+            row, column = hidden.at(part)
+            flat, other = x.flatten(1), b.flatten(1)
+            flat[row, column] = other[0, column] if len(other) == 1 else other[example[row], column]
+            points.append(flat.reshape(x.shape))
         return Rows(tuple(points), rows.contrast, rows.held)
 
     example, part = places.unbind(dim=1)

@@ -22,9 +22,6 @@ from torch import Tensor, nn
 from auditkit.errors import InputError, nearest
 from auditkit.subject.model import evaluating
 
-BUDGET = 256 * 2**20
-"""bytes of activations that one batch may take on the CPU"""
-
 
 class _Called(nn.Module):
     """A callable as a module."""
@@ -82,23 +79,3 @@ class PlainModel:
                 "vector a row can be explained: wrap the model in a function that chooses"
             )
         return output
-
-    def safe_rows(self, inputs: tuple[Tensor, ...]) -> int:
-        """How many rows one pass can take, by the activations of one row."""
-        volume = sum(part[:1].numel() * part.element_size() for part in inputs)
-
-        def measure(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            nonlocal volume
-            if isinstance(output, Tensor):
-                volume += output.numel() * output.element_size()
-
-        leaves = [part for part in self.module.modules() if not any(part.children())]
-        hooks = [part.register_forward_hook(measure) for part in leaves]
-        try:
-            with torch.no_grad():
-                self.logits(tuple(part[:1] for part in inputs))
-        finally:
-            for hook in hooks:
-                hook.remove()
-        budget = BUDGET if self.device.type == "cpu" else int(0.5 * torch.cuda.mem_get_info(self.device)[0])
-        return max(1, min(2048 if self.device.type == "cpu" else 65536, budget // max(volume, 1)))

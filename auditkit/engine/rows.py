@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from auditkit.engine.batch_size import rows_at_once
 from auditkit.engine.ledger import Ledger
 from auditkit.engine.space import Answering, InputSpace, Points
 from auditkit.errors import AuditError
@@ -89,6 +90,19 @@ class Scorer:
             parts.append(part.clone())
         return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64, device=self.model.device)
 
+    def outputs(self, points: Points) -> Tensor:
+        """float64 [n, outputs]: all that the model answers at points beside which nothing is held."""
+
+        def work(index: Tensor) -> Tensor:
+            with torch.inference_mode():
+                return self.space.logits(tuple(part[index] for part in points)).double()
+
+        parts = []
+        for index, part in self.batches(len(points[0]), work):
+            self.count(len(index))
+            parts.append(part.clone())
+        return torch.cat(parts)
+
     def gradients(self, plan: Plan) -> Iterator[tuple[Tensor, Tensor, Points]]:
         """Batches of (index [m], scores float64 [m], gradient of each row's score with respect to its points)."""
 
@@ -114,8 +128,9 @@ class Scorer:
         return self._differentiate(rows)
 
     def _differentiate(self, rows: Rows) -> tuple[Tensor, Points]:
-        leaves = [part.detach().clone().requires_grad_(True) for part in rows.points]
+        leaves = [part.detach().requires_grad_(True) for part in rows.points]
         with torch.enable_grad(), torch.backends.cudnn.flags(enabled=not self._recurrent):
+            # products are copies, so that a model that works in place leaves the rows as they are
             logits = self.space.logits(tuple(leaf * 1.0 for leaf in leaves), rows.held)
             scores = (logits * rows.contrast).sum(dim=1)
             if not scores.requires_grad:
@@ -134,29 +149,31 @@ class Scorer:
         """Whether rows are independent, found on the first few given; if not, one row is sent at a time from now on.
 
         Compares scores, and with `slopes` gradients, of the rows together with those of the rows reversed, and of the
-        first and the last by itself.
+        first by itself. A row that is given alone is put beside half of itself.
         """
+        if len(rows) == 1 < self.size:
+            points = tuple(torch.cat([part, part / 2]) for part in rows.points)
+            rows = Rows(points, rows.contrast.repeat(2, 1), tuple(torch.cat([part, part]) for part in rows.held))
         count = min(len(rows), PROBE_ROWS, self.size)
         while (seen := _fits(lambda index: self._three_ways(rows.take(index), slopes), _first(count, rows))) is None:
             if count == 1:
                 raise AuditError("one row does not fit in the device's memory; use a larger device or cpu")
             count //= 2
         together, backwards, alone = seen[0]
-        self.count(2 * count + len(alone), backward=slopes)
-        ends = _ends(count)
+        self.count(2 * count + 1, backward=slopes)
         scale = together.abs().amax(dim=0) + 1e-6
-        apart = torch.maximum((together[ends] - alone).abs(), (backwards[ends] - alone).abs()) / scale
-        self.batch_error = float(apart.max())
+        apart = (together - backwards).abs().amax(dim=0), (together[:1] - alone).abs()[0]
+        self.batch_error = float((torch.maximum(*apart) / scale).max())
         self.independent = self.batch_error <= COUPLED
         if not self.independent:
             self.size = 1
         return self.independent
 
     def _three_ways(self, rows: Rows, slopes: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """What is seen of the rows together, reversed and put in order again, and of the first and last by itself."""
+        """What is seen of the rows together, reversed and put in order again, and of the first by itself."""
         order = _first(len(rows), rows)
-        alone = torch.cat([self._seen(rows.take(order[place : place + 1]), slopes) for place in _ends(len(rows))])
-        return self._seen(rows, slopes), self._seen(rows.take(order.flip(0)), slopes).flip(0), alone
+        backwards = self._seen(rows.take(order.flip(0)), slopes).flip(0)
+        return self._seen(rows, slopes), backwards, self._seen(rows.take(order[:1]), slopes)
 
     def _seen(self, rows: Rows, slopes: bool) -> Tensor:
         """float64 [n, 1 + tensors]: each row's score and the projection of its gradients on a fixed direction."""
@@ -196,8 +213,9 @@ class RowEngine(Scorer):
     model: Model
 
     def __init__(self, model: Model, split: Split, ledger: Ledger, phase: str, batch_size: int | None = None) -> None:
-        size = batch_size or model.safe_rows(split)
-        super().__init__(model, InputSpace.trace(model, model.encode(split, np.arange(min(len(split), TRACED)))), size)
+        inputs = model.encode(split, np.arange(min(len(split), TRACED)))
+        size = batch_size or min(model.safe_rows(split), rows_at_once(model, inputs))
+        super().__init__(model, InputSpace.trace(model, inputs), size)
         self.split, self.ledger, self.phase = split, ledger, phase
 
     def enter(self, split: Split, rows: np.ndarray) -> Iterator[tuple[Points, tuple[Tensor, ...], Tensor]]:
@@ -222,11 +240,6 @@ class RowEngine(Scorer):
 
 def _first(count: int, rows: Rows) -> Tensor:
     return torch.arange(count, device=rows.contrast.device)
-
-
-def _ends(count: int) -> list[int]:
-    """The first and the last of so many places."""
-    return [0, count - 1] if count > 1 else [0]
 
 
 def _fits(work: Callable[[Tensor], T], index: Tensor) -> tuple[T] | None:

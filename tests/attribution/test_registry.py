@@ -391,7 +391,7 @@ def test_the_ledger_counts_every_row():
     model, split, reference = mixed_model(), mixed_split(), mixed_split(40, 1, "train")
     _, _, ledger = run("occlusion", model, split, reference)
     entries = {entry["split"]: entry for entry in ledger.entries()}
-    probe, entered, at_baseline = 2 * 8 + 2, len(split), 2
+    probe, entered, at_baseline = 2 * 8 + 1, len(split), 1
     assert entries["test"]["forwards"] == entered + probe + at_baseline + len(split) * 5
     assert entries["train"]["forwards"] == 40
 

@@ -111,6 +111,26 @@ def test_independent_rows_pass_the_probe_and_coupled_ones_are_sent_alone():
             assert max(model.module.sizes) == (1 if coupled else 6)
 
 
+def test_a_row_that_is_given_alone_is_probed_in_company():
+    for coupled in (False, True):
+        model, split = subject(Net(coupled), 1)
+        with model.evaluating():
+            engine = RowEngine(model, split, Ledger(), "phase", 16)
+            assert engine.probe(all_rows(model, split)) is not coupled
+            assert engine.size == (1 if coupled else 16)
+
+
+def test_outputs_are_all_that_the_model_answers():
+    model, split = subject(Net())
+    ledger = Ledger()
+    with model.evaluating() as net:
+        engine = RowEngine(model, split, ledger, "phase", 3)
+        found = engine.outputs(model.encode(split))
+        expected = net(*model.encode(split))
+    torch.testing.assert_close(found, expected.double())
+    assert ledger.entries()[0]["forwards"] == len(split)
+
+
 def test_a_plan_of_no_rows_scores_nothing():
     model, split = subject(Net())
     with model.evaluating():

@@ -29,6 +29,7 @@ from auditkit.attribution.evaluation.quorum import Check, Measurement, Verdict
 from auditkit.attribution.explanation import Attribution, Recipe
 from auditkit.attribution.explicands import Baseline, Explicands, baseline_scores
 from auditkit.attribution.registry import METHODS
+from auditkit.engine.batch_size import rows_at_once
 from auditkit.engine.plain import PlainModel
 from auditkit.engine.rows import Rows, Scorer
 from auditkit.engine.space import InputSpace, Points, SpaceError
@@ -123,7 +124,7 @@ def evaluate(
             space = InputSpace.trace(known, given)
         except SpaceError as problem:
             raise InputError(f"the inputs cannot be attributed to: {problem}") from None
-        engine = Scorer(known, space, batch_size or known.safe_rows(given))
+        engine = Scorer(known, space, batch_size or rows_at_once(known, given))
         chosen = _drawn(len(attribution), rows, spent.seed).to(given[0].device)
         explicands = _explicands(engine, attribution, attribution.recipe, given, chosen)
         ground, promise = Ground(engine, explicands, spent), _promise(attribution, again)

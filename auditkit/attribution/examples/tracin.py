@@ -28,37 +28,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from auditkit.attribution.asking import Asker, Inputs, asked, rows_of
+from auditkit.attribution.examples.influence import BLOCK, Influence, Ranking, layer_of
 from auditkit.attribution.row_losses import Loss, labels_of, loss_of
 from auditkit.errors import InputError
 
 Weights = Mapping[str, Tensor]
-BLOCK = 8192
-"""training rows that are held against the explained ones at once"""
-
-
-@dataclass(frozen=True, slots=True)
-class Influence:
-    """The training rows with the most influence on each explained row.
-
-    proponents, opponents: int64 [n, most], positions among the training rows, the strongest first. helped, hurt:
-    float64 [n, most], their influence; of opponents it may be above zero, where no row has less. on_itself: float64
-    [training], every training row's influence on itself. layer: the one whose gradients were taken. loss: by name.
-    """
-
-    proponents: npt.NDArray[np.int64]
-    helped: npt.NDArray[np.float64]
-    opponents: npt.NDArray[np.int64]
-    hurt: npt.NDArray[np.float64]
-    on_itself: npt.NDArray[np.float64]
-    layer: str
-    loss: str
-    checkpoints: int
 
 
 def influential(
@@ -105,9 +84,9 @@ def influential(
     if not saved or len(rates) != len(saved):
         raise InputError(f"learning_rates: {len(rates)} for {len(saved)} checkpoints; give one for each")
     with asked(model, known, batch_size) as asker:
-        place = _linear(asker, layer, known)
+        place = layer_of(asker, layer, known)
         mine = [_at(asker, place, given, truth, function, weights) for weights in saved]
-        ranking = _Ranking(len(given[0]), most, len(known[0]), given[0].device)
+        ranking = Ranking(len(given[0]), most, len(known[0]), given[0].device)
         for start in range(0, len(known[0]), BLOCK):
             rows = tuple(part[start : start + BLOCK] for part in known)
             wanted = taught[start : start + BLOCK]
@@ -140,17 +119,6 @@ class _Gradients:
     def squares(self) -> Tensor:
         """float64 [n]: the squared length of each gradient."""
         return self.signals.square().sum(dim=1) * (self.features.square().sum(dim=1) + self.bias)
-
-
-def _linear(asker: Asker, layer: str | None, rows: Inputs) -> str:
-    place = asker.last_linear(rows) if layer is None else layer
-    found = asker.model.layer(place)
-    if not isinstance(found, nn.Linear):
-        raise InputError(f"layer {place!r} is {type(found).__name__}, and not linear; name an nn.Linear")
-    seen = asker.at(place, tuple(part[:1] for part in rows))
-    if seen.leaving.ndim != 2:
-        raise InputError(f"layer {place!r} is applied to several places of a row at once; name one applied to each row")
-    return place
 
 
 def _at(
@@ -191,29 +159,3 @@ def _weighted(module: nn.Module, weights: Weights | None) -> Iterator[None]:
         yield
     finally:
         module.load_state_dict(own)
-
-
-class _Ranking:
-    """The largest and the smallest influences so far, and every training row's on itself."""
-
-    def __init__(self, rows: int, most: int, training: int, device: torch.device) -> None:
-        self.most = min(most, training)
-        nothing = torch.zeros((rows, 0), dtype=torch.float64, device=device)
-        self._best = {sign: (nothing, nothing.long()) for sign in (1, -1)}
-        self._itself: list[Tensor] = []
-
-    def enter(self, influence: Tensor, itself: Tensor, start: int) -> None:
-        """Influences [n, block] of the training rows that begin at `start`."""
-        self._itself.append(itself)
-        places = torch.arange(start, start + influence.shape[1], device=influence.device).expand_as(influence)
-        for sign, (values, rows) in self._best.items():
-            every, all_rows = torch.cat([values, sign * influence], dim=1), torch.cat([rows, places], dim=1)
-            best = every.topk(min(self.most, every.shape[1]), dim=1)
-            self._best[sign] = best.values, all_rows.gather(1, best.indices)
-
-    def concluded(self, layer: str, loss: str, checkpoints: int) -> Influence:
-        """What was found."""
-        helped, proponents = (part.cpu().numpy() for part in self._best[1])
-        hurt, opponents = (part.cpu().numpy() for part in self._best[-1])
-        itself = torch.cat(self._itself).cpu().numpy()
-        return Influence(proponents, helped, opponents, -hurt, itself, layer, loss, checkpoints)

@@ -132,21 +132,14 @@ def players_of(explicands: Explicands, against: Points | None = None) -> Tensor:
 def background_scores(engine: Scorer, explicands: Explicands, against: Points) -> Tensor:
     """float64 [n]: each row's target at the background rows, on average."""
     given, b = explicands.given, len(against[0])
-    n, classes = given.contrast.shape
     if given.held:
 
         def own(index: Tensor) -> Rows:
             rows = given.take(index // b)
             return Rows(tuple(part[index % b] for part in against), rows.contrast, rows.held)
 
-        return engine.scores(Plan(n * b, own)).reshape(n, b).mean(dim=1)
-    every = torch.eye(classes, dtype=given.contrast.dtype, device=given.contrast.device)
-
-    def shared(index: Tensor) -> Rows:
-        return Rows(tuple(part[index // classes] for part in against), every[index % classes])
-
-    outputs = engine.scores(Plan(b * classes, shared)).reshape(b, classes).mean(dim=0)
-    return given.contrast.double() @ outputs
+        return engine.scores(Plan(len(given) * b, own)).reshape(-1, b).mean(dim=1)
+    return given.contrast.double() @ engine.outputs(against).mean(dim=0)
 
 
 class Tally:

@@ -38,6 +38,7 @@ from auditkit.attribution.settings import Settings
 from auditkit.attribution.shapley.exact import every_coalition, shares
 from auditkit.attribution.shapley.game import Game, games
 from auditkit.attribution.targets import Target
+from auditkit.engine.batch_size import rows_at_once
 from auditkit.engine.plain import PlainModel
 from auditkit.engine.rows import Scorer
 from auditkit.engine.space import InputSpace, SpaceError
@@ -130,7 +131,7 @@ def interactions(
             space = InputSpace.trace(known, given)
         except SpaceError as problem:
             raise InputError(f"the inputs cannot be attributed to: {problem}") from None
-        engine = Scorer(known, space, batch_size or known.safe_rows(given))
+        engine = Scorer(known, space, batch_size or rows_at_once(known, given))
         usual = None if reference is None else tensors(reference, "reference")
         points, told = baselines.points_of(known, space, baseline, given, usual, seed)
         partition = parts_of(space, given, groups)
