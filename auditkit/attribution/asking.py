@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from auditkit.engine.batch_size import rows_at_once
-from auditkit.engine.plain import PlainModel
+from auditkit.engine.plain import PlainModel, finite
 from auditkit.engine.rows import COUPLED, PROBE_ROWS, Scorer
 from auditkit.engine.space import InputSpace
 from auditkit.errors import InputError
@@ -163,6 +163,6 @@ def rows_of(given: Tensor | Sequence[Tensor], what: str) -> Inputs:
     if not len(parts[0]):
         raise InputError(f"{what}: there are no rows")
     for part in parts:
-        if part.is_floating_point() and not bool(torch.isfinite(part).all()):
+        if not finite(part):
             raise InputError(f"{what}: there are values that are missing or infinite")
     return parts

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from auditkit.attribution import baselines
+from auditkit.attribution.collected import Collected
 from auditkit.attribution.explicands import Baseline, completeness_gap
 from auditkit.attribution.method import Validity
 from auditkit.attribution.partition import Partition
@@ -147,41 +148,52 @@ def explain(
         points, told = baselines.points_of(known, space, baseline, given, usual, chosen.seed)
         partition = parts_of(space, given, groups)
         background = None if usual is None else background_of(space, given, usual, chosen.seed)
-        made_with = points
-        found, text = in_chunks(
+        made_with, found = points, Collected(len(given[0]))
+        chunks = in_chunks(
             engine, given, target, Baseline(points, told, 0), partition, METHODS[method], chosen, background
         )
-    values = torch.cat([part.values for part, _ in found])
-    scores = torch.cat([rows.scores for _, rows in found])
-    at_baseline = torch.cat([rows.baseline_scores if part.base is None else part.base for part, rows in found])
-    if background is not None and found[0][0].base is not None:
+        for chunk in chunks:
+            part, rows = chunk.found, chunk.explicands
+            found.put(
+                chunk.some,
+                by_part=part.values,
+                errors=part.errors,
+                scores=rows.scores,
+                base=rows.baseline_scores if part.base is None else part.base,
+                contrast=rows.given.contrast,
+                evaluations=part.evaluations,
+                steps=part.steps,
+                converged=part.converged,
+                **_by_input(shaped(part.values, tuple(own[chunk.some] for own in given), partition)),
+            )
+            interventional = part.base is not None
+    if background is not None and interventional:
         points, told = background, f"the average score of {len(background[0]):,} reference rows"
-    contrast = torch.cat([rows.given.contrast for _, rows in found])
-    gap, relative = completeness_gap(values, scores - at_baseline)
+    gap, relative = completeness_gap(found["by_part"], found["scores"] - found["base"])
     if not METHODS[method].complete:
         gap, relative = torch.full_like(gap, torch.nan), torch.full_like(gap, torch.nan)
-    errors = [part.errors for part, _ in found if part.errors is not None]
+    values = tuple(found[f"value {place}"] for place in range(len(given)))
     return Attribution(
-        values=shaped(values, given, partition),
-        by_part=values,
-        standard_error=torch.cat(errors) if errors else None,
-        scores=scores,
-        baseline_scores=at_baseline,
+        values=values[0] if len(values) == 1 else values,
+        by_part=found["by_part"],
+        standard_error=found["errors"],
+        scores=found["scores"],
+        baseline_scores=found["base"],
         completeness_gap=gap,
         relative_gap=relative,
-        evaluations=np.concatenate([part.evaluations for part, _ in found]),
+        evaluations=found["evaluations"],
         method=method,
-        target=text,
+        target=chunk.target,
         baseline=told,
         baseline_digest=baselines.digest(points),
         dtype=str(points[0].dtype).removeprefix("torch."),
         forwards=engine.forwards,
         backwards=engine.backwards,
         batch_error=engine.batch_error,
-        steps=_joined([part.steps for part, _ in found]),
-        converged=_joined([part.converged for part, _ in found]),
+        steps=found["steps"],
+        converged=found["converged"],
         validity=validity,
-        recipe=Recipe(contrast, made_with, background, partition, chosen, found[0][0].base is not None),
+        recipe=Recipe(found["contrast"], made_with, background, partition, chosen, interventional),
     )
 
 
@@ -209,6 +221,6 @@ def _settings(given: dict[str, Any]) -> Settings:
     return Settings(**given)
 
 
-def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
-    kept = [part for part in parts if part is not None]
-    return np.concatenate(kept) if kept else None
+def _by_input(values: Tensor | tuple[Tensor, ...]) -> dict[str, Tensor]:
+    parts = (values,) if isinstance(values, Tensor) else values
+    return {f"value {place}": part for place, part in enumerate(parts)}

@@ -166,7 +166,7 @@ def completeness_gap(values: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
     (-1.0, 0.25)
     """
     gap = values.sum(dim=1) - change
-    scale = torch.maximum(change.abs(), values.abs().sum(dim=1) / 10).clamp_min(1e-12)
+    scale = torch.maximum(change.abs(), values.norm(p=1, dim=1) / 10).clamp_min(1e-12)
     return gap, gap.abs() / scale
 
 

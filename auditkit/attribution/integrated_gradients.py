@@ -112,29 +112,36 @@ class _Path:
         gap = found.sum(dim=1) - (todo.high - todo.low)
         for spent in (self.steps, self.evaluations):
             spent.index_add_(0, todo.row, torch.full_like(todo.row, steps))
-        whole = self.values.index_add(0, todo.row, found)
-        missed = self.missed.index_add(0, todo.row, gap)
+        rows, at = todo.row.unique(return_inverse=True)
+        whole, missed = self.values[rows].index_add_(0, at, found), self.missed[rows].index_add_(0, at, gap)
         change = whole.sum(dim=1) - missed
         fine = completeness_gap(whole, change)[1] <= self.tolerance
-        self.converged[todo.row] = fine[todo.row]
-        halved = ~fine[todo.row] & self._misses(todo.row, gap, whole, change, level)
-        wanted = torch.zeros_like(self.steps).index_add_(0, todo.row, 2 * NEXT_STEPS * halved.long())
-        halved &= (self.steps + wanted <= self.maximum_steps)[todo.row]
-        self.values.index_add_(0, todo.row[~halved], found[~halved])
-        self.missed.index_add_(0, todo.row[~halved], gap[~halved])
+        self.converged[rows] = fine
+        halved = ~fine[at] & self._misses(at, gap, whole, change, level)
+        wanted = torch.zeros_like(rows).index_add_(0, at, 2 * NEXT_STEPS * halved.long())
+        halved &= (self.steps[rows] + wanted <= self.maximum_steps)[at]
+        done = (~halved).nonzero().flatten()
+        kept = todo.row[done]
+        self.values.index_add_(0, kept, found[done])
+        self.missed.index_add_(0, kept, gap[done])
         if self.maps is not None and maps is not None:
-            self.maps.index_add_(0, todo.row[~halved], maps[~halved])
-        return self._halves(todo.take(halved))
+            self.maps.index_add_(0, kept, maps[done])
+        return self._halves(todo.take(halved.nonzero().flatten()))
 
-    def _misses(self, row: Tensor, gap: Tensor, whole: Tensor, change: Tensor, level: int) -> Tensor:
-        """Which stretches miss more than their share of what may be missed, and of each row the worst."""
-        scale = torch.maximum(change.abs(), whole.abs().sum(dim=1) / 10)
-        count = torch.zeros_like(self.steps).index_add_(0, row, torch.ones_like(row)).clamp_min(1)
+    def _misses(self, at: Tensor, gap: Tensor, whole: Tensor, change: Tensor, level: int) -> Tensor:
+        """Which stretches miss more than their share of what may be missed, and of each row the worst.
+
+        at: each stretch's row among those that `whole` and `change` are of.
+        """
+        scale = torch.maximum(change.abs(), whole.norm(p=1, dim=1) / 10)
+        count = torch.bincount(at, minlength=len(scale))
         share = 0.5 * self.tolerance * DECAY**level * scale / count
-        most = torch.zeros_like(scale).scatter_reduce(0, row, gap.abs(), "amax")
-        return (gap.abs() > share[row]) | (gap.abs() >= most[row])
+        most = torch.zeros_like(scale).scatter_reduce(0, at, gap.abs(), "amax")
+        return (gap.abs() > share[at]) | (gap.abs() >= most[at])
 
     def _halves(self, todo: _Stretches) -> _Stretches:
+        if not len(todo.row):
+            return todo
         middle = (todo.start + todo.stop) / 2
         score = self.engine.scores(Plan(len(middle), lambda index: self._rows(todo.row[index], middle[index])))
         self.evaluations.index_add_(0, todo.row, torch.ones_like(todo.row))

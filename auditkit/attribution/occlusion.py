@@ -23,34 +23,43 @@ from auditkit.engine.rows import Plan, Rows, Scorer
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Which numbers of a flattened point belong to each part. order: sorted by part. first, size: int64 [parts]."""
+    """Which numbers of a flattened point belong to each part.
+
+    order: the numbers' places, sorted by part. first, size: int64 [parts]. single: whether each part has one number.
+    """
 
     order: Tensor
     first: Tensor
     size: Tensor
+    single: bool
 
     @classmethod
     def of(cls, label: Tensor, parts: int) -> _Columns:
         """label: int64, the part of each number."""
         size = torch.bincount(label.flatten(), minlength=parts)
-        return cls(label.flatten().argsort(stable=True), size.cumsum(0) - size, size)
+        order = label.flatten().argsort(stable=True)
+        return cls(order, size.cumsum(0) - size, size, bool((size == 1).all()))
 
     def at(self, part: Tensor) -> tuple[Tensor, Tensor]:
         """Rows and columns of the numbers that belong to part i in row i; part: int64 [rows]."""
+        row = torch.arange(len(part), device=part.device)
+        if self.single:
+            return row, self.order[part]
         size = self.size[part]
-        row = torch.arange(len(part), device=part.device).repeat_interleave(size)
+        row = row.repeat_interleave(size)
         within = torch.arange(len(row), device=part.device) - (size.cumsum(0) - size)[row]
         return row, self.order[self.first[part][row] + within]
 
 
 def occlusion(engine: Scorer, explicands: Explicands) -> PartAttribution:
     """Attributions of every row from one forward row per part."""
-    given, partition, places = explicands.given, explicands.partition, explicands.places
+    given, partition = explicands.given, explicands.partition
+    examples, parts = explicands.places.unbind(dim=1)
 
     columns = [_Columns.of(label, len(partition.parts)) for label in partition.labels]
 
     def build(index: Tensor) -> Rows:
-        example, part = places[index].unbind(dim=1)
+        example, part = examples[index], parts[index]
         rows, points = given.take(example), []
         for x, b, hidden in zip(rows.points, explicands.baseline.points, columns, strict=True):
             row, column = hidden.at(part)
@@ -59,15 +68,14 @@ def occlusion(engine: Scorer, explicands: Explicands) -> PartAttribution:
             points.append(flat.reshape(x.shape))
         return Rows(tuple(points), rows.contrast, rows.held)
 
-    example, part = places.unbind(dim=1)
-    without = engine.scores(Plan(len(places), build))
+    without = engine.scores(Plan(len(parts), build))
     values = torch.zeros((len(explicands), len(partition.parts)), dtype=torch.float64, device=without.device)
-    values[example, part] = explicands.scores[example] - without
+    values[examples, parts] = explicands.scores[examples] - without
     maps, cells = None, explicands.cells
     if cells is not None:
         sizes = torch.bincount(cells.flatten(), minlength=len(partition.parts))
         maps = (values / sizes)[:, cells.flatten()].reshape(len(explicands), *cells.shape)
-    evaluations = torch.bincount(example, minlength=len(explicands))
+    evaluations = torch.bincount(examples, minlength=len(explicands))
     return PartAttribution(values, evaluations.cpu().numpy(), maps)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,14 +14,26 @@ from auditkit.attribution.method import Method
 from auditkit.attribution.partition import Partition
 from auditkit.attribution.settings import Settings
 from auditkit.attribution.targets import Target, contrast_for
+from auditkit.engine.plain import finite
 from auditkit.engine.rows import PROBE_ROWS, Rows, Scorer
 from auditkit.engine.space import InputSpace, Points
 from auditkit.errors import InputError
 
-CHUNK = 2**22
-"""numbers of the attribution space that are worked on at once"""
+CHUNK = {"cpu": 2**20, "cuda": 2**24}
+"""numbers of the attribution space that are worked on at once: what is needed beside inputs and results stays below
+about two hundred bytes for each, however many rows there are"""
 BACKGROUND = 100
 """reference rows that methods compare each row with; more are drawn from"""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some of the rows: what a method found of them, what it was given, and the target in words."""
+
+    some: slice
+    found: PartAttribution
+    explicands: Explicands
+    target: str
 
 
 def in_chunks(
@@ -32,36 +45,39 @@ def in_chunks(
     method: Method,
     settings: Settings,
     background: Points | None = None,
-) -> tuple[list[tuple[PartAttribution, Explicands]], str]:
+) -> Iterator[Chunk]:
     """The method's findings, chunk by chunk of rows."""
-    n, text = len(given[0]), ""
+    n = len(given[0])
     wide = sum(part[0].numel() for part in baseline.points)
-    step = max(PROBE_ROWS, CHUNK // max(wide, 1))
-    found = []
+    step = max(PROBE_ROWS, CHUNK.get(given[0].device.type, CHUNK["cpu"]) // max(wide, 1))
     for start in range(0, n, step):
-        index = torch.arange(start, min(start + step, n), device=given[0].device)
-        points, outputs = entered(engine, tuple(part[index] for part in given))
-        whole = target[index.cpu()] if isinstance(target, (Tensor, np.ndarray)) and len(target) == n else target
-        contrast, text = contrast_for(whole, outputs)
-        rows = Rows(points, contrast)
+        some = slice(start, min(start + step, n))
+        rows, outputs, text = _targeted(engine, given, target, some)
         if not start and not engine.probe(rows, method.slopes and "gradients" not in engine.model.lacks):
-            points, outputs = entered(engine, tuple(part[index] for part in given))  # again, each row by itself
-            contrast, text = contrast_for(whole, outputs)
-            rows = Rows(points, contrast)
-        own = Baseline(baseline.take(index), baseline.description, 0)
-        scores = (outputs * contrast).sum(dim=1).double()
+            rows, outputs, text = _targeted(engine, given, target, some)  # again, each row by itself
+        own = Baseline(
+            tuple(part if len(part) == 1 else part[some] for part in baseline.points), baseline.description, 0
+        )
         explicands = Explicands(
-            rows=index.cpu().numpy(),
+            rows=np.arange(some.start, some.stop),
             given=rows,
             predictions=outputs.argmax(dim=1).cpu().numpy(),
-            scores=scores,
+            scores=(outputs * rows.contrast).sum(dim=1).double(),
             baseline=own,
             baseline_scores=baseline_scores(engine, own, rows),
             partition=partition,
             background=background,
         )
-        found.append((method.run(engine, explicands, settings), explicands))
-    return found, text
+        yield Chunk(some, method.run(engine, explicands, settings), explicands, text)
+
+
+def _targeted(engine: Scorer, given: tuple[Tensor, ...], target: Target, some: slice) -> tuple[Rows, Tensor, str]:
+    """Some rows with what is scored of them, their outputs, and the target in words."""
+    n = len(given[0])
+    points, outputs = entered(engine, tuple(part[some] for part in given))
+    whole = target[some] if isinstance(target, (Tensor, np.ndarray, list)) and len(target) == n else target
+    contrast, text = contrast_for(whole, outputs)
+    return Rows(points, contrast), outputs, text
 
 
 def entered(engine: Scorer, inputs: tuple[Tensor, ...]) -> tuple[Points, Tensor]:
@@ -139,7 +155,7 @@ def tensors(given: Tensor | Sequence[Tensor], what: str) -> tuple[Tensor, ...]:
     if not parts or not all(isinstance(part, Tensor) for part in parts):
         raise InputError(f"{what}: give a tensor [n, ...], or several")
     for part in parts:
-        if part.is_floating_point() and not bool(torch.isfinite(part).all()):
+        if not finite(part):
             raise InputError(
                 f"{what}: there are values that are missing or infinite; nothing can be attributed to them"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -32,11 +33,18 @@ def sections(evidence: Any) -> list[Section]:
     if rows is None or methods is None:
         said = [caveat.text for caveat in evidence.caveats if caveat.analysis == NAME]
         return [Section("nothing", "Explanations", " ".join(said))] if said else []
-    found = [*_overall(evidence, methods), *beeswarm_section(evidence, methods, leading(methods, rows))]
-    found += [*_by_group(evidence, methods), *_examples(evidence, rows, methods)]
-    found += whole_set_sections(evidence, methods)
-    found += evaluation_sections(evidence, titles(methods), leading(methods, rows))
-    return [*found, *preflight_section(evidence), _checks(evidence, rows, methods)]
+    lead = leading(methods, rows)
+    importance = [*_overall(evidence, methods), *beeswarm_section(evidence, methods, lead)]
+    chapters = {
+        "What it rests on": [*importance, *_by_group(evidence, methods), *_examples(evidence, rows, methods)],
+        "Classes and strategies": whole_set_sections(evidence, methods),
+        "Can it be believed?": [
+            *evaluation_sections(evidence, titles(methods), lead),
+            *preflight_section(evidence),
+            _checks(evidence, rows, methods),
+        ],
+    }
+    return [replace(section, chapter=chapter) for chapter, parts in chapters.items() for section in parts]
 
 
 def explained_rows(evidence: Any) -> pa.Table | None:

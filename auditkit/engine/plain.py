@@ -79,3 +79,14 @@ class PlainModel:
                 "vector a row can be explained: wrap the model in a function that chooses"
             )
         return output
+
+
+def finite(part: Tensor) -> bool:
+    """Whether no number of a tensor is missing or infinite, without a copy of it.
+
+    >>> finite(torch.tensor([1.0, 2.0])), finite(torch.tensor([1.0, torch.nan])), finite(torch.tensor([-torch.inf]))
+    (True, False, False)
+    """
+    if not part.is_floating_point() or not part.numel():
+        return True
+    return all(bool(torch.isfinite(end)) for end in part.aminmax())

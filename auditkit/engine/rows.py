@@ -47,9 +47,10 @@ class Rows:
     held: tuple[Tensor, ...] = ()
 
     def take(self, index: Tensor) -> Rows:
-        """The rows at the given positions."""
-        points, held = (tuple(part[index] for part in parts) for parts in (self.points, self.held))
-        return Rows(points, self.contrast[index], held)
+        """The rows at the given positions, int64 [m], or that a mask [n] keeps."""
+        where = index.nonzero().flatten() if index.dtype == torch.bool else index
+        points, held = (tuple(part.index_select(0, where) for part in parts) for parts in (self.points, self.held))
+        return Rows(points, self.contrast.index_select(0, where), held)
 
     def __len__(self) -> int:
         return len(self.contrast)

@@ -83,7 +83,7 @@ def test_rows_that_influence_each_other_are_sent_alone():
 def test_chunks_and_batches_change_nothing(monkeypatch):
     net, x = network().double(), torch.randn(40, 6).double()
     whole = explain(net, x)
-    monkeypatch.setattr(rows_of_tensors, "CHUNK", 60)
+    monkeypatch.setattr(rows_of_tensors, "CHUNK", {"cpu": 60})
     assert torch.allclose(explain(net, x, batch_size=3).values, whole.values, atol=1e-12)
 
 

@@ -225,6 +225,8 @@ def test_the_metric_table_is_narrowed_by_discipline_and_words(reports: Path) -> 
 def test_one_answer_is_chosen_by_method_class_and_whether_it_was_right(reports: Path) -> None:
     made_up.write_audit(reports)
     app = opened("explanations.py")
+    app.session_state["attribution-chapters"] = "One answer at a time"
+    app.run()
     boxes = {box.label: box for box in app.main.selectbox}
     assert boxes["Method"].options == ["Integrated Gradients", "Grad-CAM"]
     assert boxes["Predicted"].options == ["any", *sorted([made_up.SCRIPT, made_up.MARKUP, made_up.SHORTCODES, "it's"])]

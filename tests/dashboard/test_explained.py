@@ -72,7 +72,9 @@ def full(reports: Path, made_up: ModuleType, monkeypatch: pytest.MonkeyPatch) ->
 
 def opened() -> AppTest:
     app = AppTest.from_file(APP, default_timeout=20).run()
-    return app.switch_page("screens/explanations.py").run()
+    app.switch_page("screens/explanations.py").run()
+    app.session_state["attribution-chapters"] = "One answer at a time"
+    return app.run()
 
 
 def boxes(app: AppTest) -> dict:

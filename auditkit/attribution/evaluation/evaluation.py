@@ -29,6 +29,7 @@ from auditkit.attribution.evaluation.quorum import Check, Measurement, Verdict
 from auditkit.attribution.explanation import Attribution, Recipe
 from auditkit.attribution.explicands import Baseline, Explicands, baseline_scores
 from auditkit.attribution.registry import METHODS
+from auditkit.attribution.rows_of_tensors import entered
 from auditkit.engine.batch_size import rows_at_once
 from auditkit.engine.plain import PlainModel
 from auditkit.engine.rows import Rows, Scorer
@@ -159,7 +160,7 @@ def _explicands(
     engine: Scorer, attribution: Attribution, recipe: Recipe, given: tuple[Tensor, ...], chosen: Tensor
 ) -> Explicands:
     """The chosen rows as they were explained. Raises InputError where the model does not score them as it did."""
-    points, outputs = _entered(engine, tuple(part[chosen] for part in given))
+    points, outputs = entered(engine, tuple(part[chosen] for part in given))
     contrast = recipe.contrast[chosen]
     if outputs.shape != contrast.shape:
         raise InputError(f"evaluate: the model gives {outputs.shape[1]} outputs, the explained one {contrast.shape[1]}")
@@ -189,18 +190,6 @@ def _removed_to(recipe: Recipe) -> Points:
     if recipe.interventional and recipe.background is not None:
         return tuple(part.mean(dim=0, keepdim=True) for part in recipe.background)
     return recipe.baseline
-
-
-def _entered(engine: Scorer, inputs: tuple[Tensor, ...]) -> tuple[Points, Tensor]:
-    """The points of rows of inputs, and their outputs."""
-    batches = []
-    for index, batch in engine.batches(
-        len(inputs[0]), lambda index: engine.space.enter(tuple(x[index] for x in inputs))
-    ):
-        engine.count(len(index))
-        batches.append(batch)
-    points = tuple(torch.cat(parts) for parts in zip(*(points for points, _ in batches), strict=True))
-    return points, torch.cat([outputs for _, outputs in batches])
 
 
 def _promise(attribution: Attribution, again: Foreign | None) -> Promise:

@@ -25,7 +25,7 @@ from auditkit.engine.space import Points
 
 WORTHS = 2**22
 """scores that one game holds at once; more rows are played in several games"""
-CACHED, LEAST = 2**16, 256
+CACHED, LEAST = 2**17, 256
 """numbers of rows that are put together on a processor, and how many rows at least"""
 
 

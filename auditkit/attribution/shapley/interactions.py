@@ -24,13 +24,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import factorial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from auditkit.attribution import baselines
+from auditkit.attribution.collected import Collected
 from auditkit.attribution.explicands import Baseline, Explicands
 from auditkit.attribution.method import Method, space_allows
 from auditkit.attribution.rows_of_tensors import in_chunks, parts_of, tensors
@@ -136,17 +137,13 @@ def interactions(
         points, told = baselines.points_of(known, space, baseline, given, usual, seed)
         partition = parts_of(space, given, groups)
         compared = Baseline(points, told, 0)
-        found, text = in_chunks(
-            engine, given, target, compared, partition, _PAIRS, Settings(samples=samples, seed=seed)
-        )
+        found, settings = Collected(len(given[0])), Settings(samples=samples, seed=seed)
+        for chunk in in_chunks(engine, given, target, compared, partition, _PAIRS, settings):
+            part, rows = cast(_Found, chunk.found), chunk.explicands
+            found.put(chunk.some, values=part.values, evaluations=part.evaluations, exact=part.exact)
+            found.put(chunk.some, scores=rows.scores, base=rows.baseline_scores)
     return Interactions(
-        torch.cat([part.values for part, _ in found]),
-        torch.cat([rows.scores for _, rows in found]),
-        torch.cat([rows.baseline_scores for _, rows in found]),
-        np.concatenate([part.evaluations for part, _ in found]),
-        np.concatenate([cast(Any, part).exact for part, _ in found]),
-        text,
-        told,
+        found["values"], found["scores"], found["base"], found["evaluations"], found["exact"], chunk.target, told
     )
 
 
