@@ -13,7 +13,8 @@ does not grow with their number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,10 @@ from auditkit.attribution import baselines
 from auditkit.attribution.collected import Collected
 from auditkit.attribution.explicands import Baseline, completeness_gap
 from auditkit.attribution.method import Validity
+from auditkit.attribution.pacing import Chosen, pace_for
 from auditkit.attribution.partition import Partition
 from auditkit.attribution.registry import METHODS
-from auditkit.attribution.rows_of_tensors import background_of, in_chunks, parts_of, shaped, tensors
+from auditkit.attribution.rows_of_tensors import Chunk, background_of, in_chunks, parts_of, shaped, tensors
 from auditkit.attribution.settings import Settings
 from auditkit.attribution.targets import Target
 from auditkit.engine.batch_size import rows_at_once
@@ -66,8 +68,8 @@ class Attribution:
     methods that sample. scores, baseline_scores: float64 [n], the target at the row and at the baseline.
     completeness_gap, relative_gap: float64 [n], what is missing to `scores - baseline_scores`; NaN for methods that
     promise no completeness. evaluations: int64 [n], rows sent through the model for each. batch_error: the largest
-    relative difference between a row's answer in company and alone. steps, converged: of methods that iterate. recipe:
-    what it was made with, for `evaluate`.
+    relative difference between a row's answer in company and alone. steps, converged: of methods that iterate. pace:
+    how the model was run, see `auditkit.engine.pace`. recipe: what it was made with, for `evaluate`.
     """
 
     values: Tensor | tuple[Tensor, ...]
@@ -89,6 +91,7 @@ class Attribution:
     steps: np.ndarray | None = None
     converged: np.ndarray | None = None
     validity: Validity = Validity()  # noqa: RUF009
+    pace: str = "as given"
     recipe: Recipe | None = None
 
     def __len__(self) -> int:
@@ -111,6 +114,7 @@ def explain(
     reference: Tensor | Sequence[Tensor] | None = None,
     groups: Tensor | Sequence[Tensor] | None = None,
     batch_size: int | None = None,
+    pace: Chosen = "measured",
     **settings: Any,
 ) -> Attribution:
     """Attribute a model's score to its inputs.
@@ -119,7 +123,8 @@ def explain(
     its answer has a graph). inputs: one tensor [n, ...] or several; integers must be looked up in `nn.Embedding`
     modules. target: see `targets.Target`. method: one of `methods()`. baseline, reference: see `baselines`. groups:
     integer tensors, shaped as one row of the inputs, that say which numbers are attributed to together. settings:
-    tolerance, maximum_steps, samples, noise, layer, window, seed (see `settings.Settings`).
+    tolerance, maximum_steps, samples, noise, layer, window, seed (see `settings.Settings`). pace: "measured" runs long
+    work in the fastest of a few ways that change no number by more than a tenth of the tolerance, "as given" never.
 
     Raises InputError where the method is refused for this model, saying why.
 
@@ -138,7 +143,7 @@ def explain(
     validity = METHODS[method].valid_for(known, tuple(part[:1] for part in given))
     if validity.status == "refused":
         raise InputError(f"{METHODS[method].title} is refused for this model: {validity.reason}")
-    with known.evaluating():
+    with known.evaluating(), ExitStack() as stack:
         try:
             space = InputSpace.trace(known, given)
         except SpaceError as problem:
@@ -148,25 +153,14 @@ def explain(
         points, told = baselines.points_of(known, space, baseline, given, usual, chosen.seed)
         partition = parts_of(space, given, groups)
         background = None if usual is None else background_of(space, given, usual, chosen.seed)
-        made_with, found = points, Collected(len(given[0]))
-        chunks = in_chunks(
-            engine, given, target, Baseline(points, told, 0), partition, METHODS[method], chosen, background
-        )
-        for chunk in chunks:
-            part, rows = chunk.found, chunk.explicands
-            found.put(
-                chunk.some,
-                by_part=part.values,
-                errors=part.errors,
-                scores=rows.scores,
-                base=rows.baseline_scores if part.base is None else part.base,
-                contrast=rows.given.contrast,
-                evaluations=part.evaluations,
-                steps=part.steps,
-                converged=part.converged,
-                **_by_input(shaped(part.values, tuple(own[chunk.some] for own in given), partition)),
-            )
-            interventional = part.base is not None
+        made_with = points
+        slopes = METHODS[method].slopes and "gradients" not in known.lacks
+        paced = pace_for(pace, known, engine, given, slopes, chosen.tolerance)
+        compared = Baseline(points, told, 0)
+        chunks = in_chunks(engine, given, target, compared, partition, METHODS[method], chosen, background)
+        known.pace = paced.pace
+        stack.enter_context(paced.pace.of(known.module))
+        found, target_text, interventional = _collected(chunks, given, partition)
     if background is not None and interventional:
         points, told = background, f"the average score of {len(background[0]):,} reference rows"
     gap, relative = completeness_gap(found["by_part"], found["scores"] - found["base"])
@@ -183,7 +177,7 @@ def explain(
         relative_gap=relative,
         evaluations=found["evaluations"],
         method=method,
-        target=chunk.target,
+        target=target_text,
         baseline=told,
         baseline_digest=baselines.digest(points),
         dtype=str(points[0].dtype).removeprefix("torch."),
@@ -193,6 +187,7 @@ def explain(
         steps=found["steps"],
         converged=found["converged"],
         validity=validity,
+        pace=str(paced),
         recipe=Recipe(found["contrast"], made_with, background, partition, chosen, interventional),
     )
 
@@ -221,6 +216,23 @@ def _settings(given: dict[str, Any]) -> Settings:
     return Settings(**given)
 
 
-def _by_input(values: Tensor | tuple[Tensor, ...]) -> dict[str, Tensor]:
-    parts = (values,) if isinstance(values, Tensor) else values
-    return {f"value {place}": part for place, part in enumerate(parts)}
+def _collected(chunks: Iterator[Chunk], given: tuple[Tensor, ...], partition: Partition) -> tuple[Collected, str, bool]:
+    """What was found of all rows, the target in words, and whether rows were compared with others than the baseline."""
+    found = Collected(len(given[0]))
+    for chunk in chunks:
+        part, rows = chunk.found, chunk.explicands
+        shown = shaped(part.values, tuple(own[chunk.some] for own in given), partition)
+        values = (shown,) if isinstance(shown, Tensor) else shown
+        found.put(
+            chunk.some,
+            by_part=part.values,
+            errors=part.errors,
+            scores=rows.scores,
+            base=rows.baseline_scores if part.base is None else part.base,
+            contrast=rows.given.contrast,
+            evaluations=part.evaluations,
+            steps=part.steps,
+            converged=part.converged,
+            **{f"value {place}": value for place, value in enumerate(values)},
+        )
+    return found, chunk.target, part.base is not None

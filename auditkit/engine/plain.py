@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from auditkit.engine.pace import AS_GIVEN, Pace
 from auditkit.errors import InputError, nearest
 from auditkit.subject.model import evaluating
 
@@ -36,12 +37,16 @@ class _Called(nn.Module):
 
 @dataclass
 class PlainModel:
-    """A module behind logits [n, outputs]. lacks: what it cannot show (gradients, layers), and why."""
+    """A module behind logits [n, outputs]. lacks: what it cannot show (gradients, layers), and why.
+
+    pace: how the module is run.
+    """
 
     module: nn.Module
     device: torch.device
     lacks: dict[str, str] = field(default_factory=dict)
     preprocessing: Any = field(default_factory=lambda: SimpleNamespace(held=(), modality="tensor"))
+    pace: Pace = AS_GIVEN
 
     @classmethod
     def of(cls, model: nn.Module | Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> PlainModel:
@@ -67,7 +72,7 @@ class PlainModel:
 
     def logits(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """[n, outputs]. Raises InputError for anything but one number or one vector a row."""
-        found: Any = self.module(*inputs)
+        found: Any = self.pace.run(self.module, inputs)
         if not isinstance(found, Tensor):
             raise InputError(
                 f"the model gives {type(found).__name__}, and no tensor; wrap it in a function that returns the outputs"
@@ -78,7 +83,7 @@ class PlainModel:
                 f"the model gives outputs of shape {tuple(found.shape)} for {len(inputs[0])} rows; one number or one "
                 "vector a row can be explained: wrap the model in a function that chooses"
             )
-        return output
+        return output if self.pace.half is None else output.float()
 
 
 def finite(part: Tensor) -> bool:

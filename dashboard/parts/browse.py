@@ -55,7 +55,7 @@ class Listing:
     """Which rows of a table to list: its columns with their headings, SQL conditions and order over the view `t`.
 
     What a user named comes into the SQL through `literal` and `identifier`. others: further tables that conditions may
-    speak of, by the name they have there.
+    speak of, by the name they have there. made: columns that the table itself lacks, as SQL.
     """
 
     table: str
@@ -64,10 +64,12 @@ class Listing:
     order: str
     key: str
     others: Mapping[str, str] = field(default_factory=dict)
+    made: Mapping[str, str] = field(default_factory=dict)
 
     def page(self, evidence: Evidence) -> pa.Table:
         """The page that the reader has turned to; the widget that turns pages is drawn by `turn`."""
-        listed = ", ".join(identifier(column) for column in self.columns)
+        named = {column: identifier(column) for column in self.columns}
+        listed = ", ".join(f"{self.made.get(column, name)} as {name}" for column, name in named.items())
         place = f"limit {PAGE} offset {PAGE * (int(st.session_state.get(self._state(evidence), 1)) - 1)}"
         return evidence.query(f"select {listed} from t {self._where()} order by {self.order} {place}", **self._tables())
 

@@ -1,5 +1,6 @@
 """One answer explained: narrow down the rows that were explained, choose one, and see what spoke for its answer."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -40,7 +41,8 @@ def show_explained_rows(evidence: Evidence) -> None:
         further, order = _by_group_and_text(evidence)
         others = {"g": _GROUPS, "i": _INPUTS, "w": _WORDS}
         others = {alias: table for alias, table in others.items() if table in evidence.table_names()}
-        listing = Listing(_ROWS, _columns(), [*conditions, *further], order, "explained", others)
+        made = _sentence(evidence)
+        listing = Listing(_ROWS, _columns(made), [*conditions, *further], order, "explained", others, made)
         chosen = choose_row(evidence, listing)
         if chosen is None:
             return
@@ -122,9 +124,18 @@ def _searched(evidence: Evidence) -> dict[str, str]:
     return {alias: name for alias, (table, name) in found.items() if name in columns_of(evidence, table)}
 
 
-def _columns() -> dict[str, Any]:
+def _sentence(evidence: Evidence) -> dict[str, str]:
+    """A text's own words in their order, as a column in SQL; none for rows that are no texts."""
+    if not {"word", "position"} <= set(columns_of(evidence, _WORDS)):
+        return {}
+    words = "select string_agg(word, ' ' order by position) from w where w.row = t.row and w.method = t.method"
+    return {"text": f"replace(({words}), ' ##', '')"}
+
+
+def _columns(made: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "row": st.column_config.NumberColumn("Row", format="%d"),
+        "row": st.column_config.NumberColumn("Row", format="%d", width="small" if made else None),
+        **{name: st.column_config.TextColumn(name.capitalize(), width="large") for name in made},
         "label": "Label",
         "prediction": "Prediction",
         "score": st.column_config.NumberColumn(

@@ -170,3 +170,28 @@ def test_an_older_audit_says_why_something_is_not_there(reports: Path, made_up: 
     assert not app.error
     assert "How far two methods agree on one row was not kept by this audit" in said(app)
     assert "not kept by this audit" in proof(app)["Grad-CAM"]
+
+
+def test_a_text_is_listed_with_its_words(reports: Path, made_up: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = made_up.tables()
+    mine = tables["attribution"]
+    said = ["a", made_up.SCRIPT, "##ing", made_up.MARKUP]
+    lines = [(method, row, place) for method in PAIR for row in range(24) for place in range(len(said))]
+    mine["explanations"] = pa.table(
+        {
+            "method": [method for method, _, _ in lines],
+            "row": [row for _, row, _ in lines],
+            "position": [place + 1 for _, _, place in lines],
+            "word": [said[place] for _, _, place in lines],
+            "value": [float(place) for _, _, place in lines],
+        }
+    ).take(list(reversed(range(len(lines)))))
+    del mine["inputs"]
+    monkeypatch.setattr(made_up, "tables", lambda: tables)
+    made_up.write_audit(reports)
+    app = opened()
+    assert app.dataframe[0].value["text"].tolist() == [f"a {made_up.SCRIPT}ing {made_up.MARKUP}"] * 10
+    app.text_input[0].input(made_up.SCRIPT).run()
+    assert len(listed(app)) == 10
+    assert not app.exception
+    assert not app.error
