@@ -36,8 +36,8 @@ def sections(evidence: Any) -> list[Section]:
     lead = leading(methods, rows)
     importance = [*_overall(evidence, methods), *beeswarm_section(evidence, methods, lead)]
     chapters = {
-        "What it rests on": [*importance, *_by_group(evidence, methods), *_examples(evidence, rows, methods)],
-        "Classes and strategies": whole_set_sections(evidence, methods),
+        "What it rests on": [*importance, *_examples(evidence, rows, methods)],
+        "Groups, classes and strategies": [*_by_group(evidence, methods), *whole_set_sections(evidence, methods)],
         "Can it be believed?": [
             *evaluation_sections(evidence, titles(methods), lead),
             *preflight_section(evidence),

@@ -190,7 +190,7 @@ def test_the_baseline_is_told_in_the_channels_own_units(evidence):
 
 def test_sections_show_lines_with_heat(evidence):
     found = sections(evidence)
-    assert [section.key for section in found][:4] == ["importance", "windows", "groups-1", "examples"]
+    assert [section.key for section in found][:4] == ["importance", "windows", "examples", "groups-1"]
     assert all(section.reading and section.finding.endswith(".") for section in found)
     assert [section.key for section in found if section.figure is None] == ["preflight"]
     figure = next(section for section in found if section.key == "examples").figure

@@ -68,7 +68,7 @@ def picture_evidence() -> SimpleNamespace:
 
 def test_sections_state_a_finding_and_show_it(table_evidence, picture_evidence):
     keys = [section.key for section in sections(table_evidence)]
-    assert keys[:4] == ["importance", "beeswarm", "groups-1", "examples"]
+    assert keys[:4] == ["importance", "beeswarm", "examples", "groups-1"]
     assert keys[-1] == "checks"
     assert [section.key for section in sections(picture_evidence)][:2] == ["importance", "examples"]
     for evidence in (table_evidence, picture_evidence):
