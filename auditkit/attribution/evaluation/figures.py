@@ -127,14 +127,14 @@ def quorum(table: pa.Table, titles: Mapping[str, str]) -> go.Figure:
     )
     _words(figure, [[_cell(cells[method, check]) for check in checks[:-1]] for method in methods], 0, "normal")
     _words(figure, [[_cell(cells[method, VERDICT])] for method in methods], len(checks) - 1, "bold")
-    heads = ["<br>".join(CHECKS[check]) if check in CHECKS else VERDICT for check in checks]
+    heads = [_headed(*CHECKS[check]) if check in CHECKS else VERDICT for check in checks]
     plain = {"showgrid": False, "zeroline": False, "fixedrange": True}
-    figure.update_xaxes(tickvals=list(range(len(checks))), ticktext=heads, side="top", **plain)
+    figure.update_xaxes(tickvals=list(range(len(checks))), ticktext=heads, tickangle=0, side="top", **plain)
     names = [theme.escape(theme.short(titles[method])) for method in methods]
     figure.update_yaxes(tickvals=list(range(len(methods))), ticktext=names, autorange="reversed", **plain)
     figure.update_yaxes(ticklabelstandoff=8)
     figure.update_xaxes(ticklabelstandoff=4)
-    return finished(figure, "Is it believable?", 130 + 46 * len(methods), top=100, bottom=20)
+    return finished(figure, "Is it believable?", 160 + 46 * len(methods), top=130, bottom=20)
 
 
 def _words(figure: go.Figure, rows: list[list[str]], first: int, weight: str) -> None:
@@ -168,8 +168,13 @@ def _tinted(colour: str) -> str:
     return f"rgba({red}, {green}, {blue}, 0.3)"
 
 
+def _headed(does: str, measured: str) -> str:
+    """A column's head: what passes does, and what is measured, in lines that leave room beside each other."""
+    return f"<b>{_wrapped(does, 12)}</b><br>{_wrapped(measured, 12)}"
+
+
 def _wrapped(text: str, width: int = 70) -> str:
-    """Text in lines, for a hover."""
+    """Text in lines, for a hover or a head."""
     lines = [""]
     for word in text.split():
         if len(lines[-1]) + len(word) > width:
