@@ -146,7 +146,7 @@ def short(text: str, longest: int = 26) -> str:
 def picture(line: Mapping[str, Any]) -> Any:
     """A small picture as a plotly trace: `pixels` in [0, 1], flat, with `channels`, `height` and `width`.
 
-    Grey for one channel, in colour for three.
+    Grey for one channel, with 0 black as in any picture, in colour for three.
     """
     import numpy as np
     import plotly.graph_objects as go
@@ -154,7 +154,8 @@ def picture(line: Mapping[str, Any]) -> Any:
     pixels = np.array(line["pixels"], dtype=np.float64).reshape(line["channels"], line["height"], line["width"])
     if line["channels"] == 3:
         return go.Image(z=(255 * pixels.transpose(1, 2, 0)).astype(np.uint8), hoverinfo="skip")
-    return go.Heatmap(z=pixels.mean(axis=0), colorscale="Greys", zmin=0, zmax=1, showscale=False, hoverinfo="skip")
+    grey = {"colorscale": "Greys", "reversescale": True, "zmin": 0, "zmax": 1}
+    return go.Heatmap(z=pixels.mean(axis=0), showscale=False, hoverinfo="skip", **grey)
 
 
 def escape(text: object) -> str:

@@ -156,4 +156,5 @@ METHOD = Method(
     run=lambda engine, rows, told: expected_gradients(engine, rows, told.samples, told.tolerance, told.seed),
     valid_for=gradient_allows,
     in_audits=False,
+    against="reference rows",
 )

@@ -160,9 +160,12 @@ def explain(
         chunks = in_chunks(engine, given, target, compared, partition, METHODS[method], chosen, background)
         known.pace = paced.pace
         stack.enter_context(paced.pace.of(known.module))
-        found, target_text, interventional = _collected(chunks, given, partition)
+        found, target_text = _collected(chunks, given, partition)
+    interventional = background is not None and METHODS[method].against == "reference rows"
     if background is not None and interventional:
         points, told = background, f"the average score of {len(background[0]):,} reference rows"
+    elif METHODS[method].against == "nothing":
+        told = "nothing: the score itself is divided"
     gap, relative = completeness_gap(found["by_part"], found["scores"] - found["base"])
     if not METHODS[method].complete:
         gap, relative = torch.full_like(gap, torch.nan), torch.full_like(gap, torch.nan)
@@ -216,8 +219,8 @@ def _settings(given: dict[str, Any]) -> Settings:
     return Settings(**given)
 
 
-def _collected(chunks: Iterator[Chunk], given: tuple[Tensor, ...], partition: Partition) -> tuple[Collected, str, bool]:
-    """What was found of all rows, the target in words, and whether rows were compared with others than the baseline."""
+def _collected(chunks: Iterator[Chunk], given: tuple[Tensor, ...], partition: Partition) -> tuple[Collected, str]:
+    """What was found of all rows, and the target in words."""
     found = Collected(len(given[0]))
     for chunk in chunks:
         part, rows = chunk.found, chunk.explicands
@@ -235,4 +238,4 @@ def _collected(chunks: Iterator[Chunk], given: tuple[Tensor, ...], partition: Pa
             converged=part.converged,
             **{f"value {place}": value for place, value in enumerate(values)},
         )
-    return found, chunk.target, part.base is not None
+    return found, chunk.target

@@ -20,6 +20,7 @@ from auditkit.attribution.explicands import Explicands, PartAttribution, attribu
 from auditkit.attribution.method import Inputs, Method, Validity
 from auditkit.engine.rows import Scorer
 from auditkit.engine.space import Answering
+from auditkit.errors import InputError
 from auditkit.subject.model import evaluating
 
 COARSE = 16
@@ -51,21 +52,27 @@ def last_convolution(model: Answering, inputs: tuple[Tensor, ...]) -> tuple[str,
     return seen[-1] if seen else None
 
 
-def grad_cam(engine: Scorer, explicands: Explicands) -> PartAttribution:
-    """Non-negative maps of every row; the cells of the partition add up their pixels."""
+def grad_cam(engine: Scorer, explicands: Explicands, name: str | None = None) -> PartAttribution:
+    """Non-negative maps of every row; the cells of the partition add up their pixels.
+
+    name: of the layer to read, the last convolution with a spatial output where None. Raises InputError where the layer
+    gives no maps.
+    """
     from captum.attr import LayerAttribution, LayerGradCam
 
     given = explicands.given.points[0]
     found, shape = last_convolution(engine.model, (given[:1],)), tuple(given.shape[1:])
-    if found is None or len(shape) != 3:
+    if (found is None and name is None) or len(shape) != 3:
         raise ValueError("Grad-CAM needs a convolution with a spatial output; ask `METHODS` whether it is valid first")
-    layer = engine.model.layer(found[0])
+    layer = engine.model.layer(name or found[0])  # type: ignore[index]
     maps = []
 
     def work(index: Tensor) -> Tensor:
         rows = explicands.given.take(index)
         method = LayerGradCam(lambda x: (engine.space.logits((x,)) * rows.contrast).sum(dim=1), layer)
         coarse = method.attribute(rows.points[0], relu_attributions=True)
+        if not isinstance(coarse, Tensor) or coarse.ndim != 4:
+            raise InputError(f"layer {name!r} gives no maps [rows, channels, height, width]; name one that does")
         return LayerAttribution.interpolate(coarse.detach(), shape[1:], "bilinear")
 
     for index, batch in engine.batches(len(explicands), work):
@@ -98,6 +105,6 @@ METHOD = Method(
     signed=False,
     direction="larger: channels active here speak for the target; evidence against it is not shown",
     cost="1 forward and 1 backward row",
-    run=lambda engine, rows, _told: grad_cam(engine, rows),
+    run=lambda engine, rows, told: grad_cam(engine, rows, told.layer),
     valid_for=cam_allows,
 )

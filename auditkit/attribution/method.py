@@ -39,7 +39,8 @@ class Method:
     complete: its attributions promise to add up to the change in score. signed: negative values mean "against".
     direction: what a larger value means. cost: forward and backward rows per explained row. valid_for: told the model
     and one row of its inputs. in_audits: whether an audit uses it without being asked. slopes:
-    whether it differentiates the model.
+    whether it differentiates the model. against: what a row is compared with; where there are no reference rows, those
+    methods that use them take the baseline.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Method:
     valid_for: Callable[[Answering, Inputs], Validity]
     in_audits: bool = True
     slopes: bool = True
+    against: Literal["baseline", "reference rows", "nothing"] = "baseline"
 
 
 def space_allows(model: Answering, inputs: Inputs) -> Validity:

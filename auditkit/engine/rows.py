@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from auditkit.engine.batch_size import rows_at_once
 from auditkit.engine.ledger import Ledger
-from auditkit.engine.space import Answering, InputSpace, Points
+from auditkit.engine.space import Answering, InputSpace, Points, SpaceError
 from auditkit.errors import AuditError
 from auditkit.subject.data import Split
 from auditkit.subject.model import Model
@@ -150,7 +150,8 @@ class Scorer:
         """Whether rows are independent, found on the first few given; if not, one row is sent at a time from now on.
 
         Compares scores, and with `slopes` gradients, of the rows together with those of the rows reversed, and of the
-        first by itself. A row that is given alone is put beside half of itself.
+        first by itself. A row that is given alone is put beside half of itself. Raises SpaceError where the same rows
+        are answered differently from one call to the next.
         """
         if len(rows) == 1 < self.size:
             points = tuple(torch.cat([part, part / 2]) for part in rows.points)
@@ -167,8 +168,19 @@ class Scorer:
         self.batch_error = float((torch.maximum(*apart) / scale).max())
         self.independent = self.batch_error <= COUPLED
         if not self.independent:
+            self._same_again(rows.take(_first(count, rows)), together[:, :1])
             self.size = 1
         return self.independent
+
+    def _same_again(self, rows: Rows, scores: Tensor) -> None:
+        """Raises SpaceError where the rows' scores, float64 [n, 1], are others when they are asked for once more."""
+        again = self._seen(rows, slopes=False)
+        self.count(len(rows))
+        if float((again - scores).abs().max() / (scores.abs().max() + 1e-6)) > COUPLED:
+            raise SpaceError(
+                "the model answers the same rows differently from one call to the next, so its answer cannot be "
+                "divided among inputs: switch off its dropout or noise (a function's, which eval mode does not reach)"
+            )
 
     def _three_ways(self, rows: Rows, slopes: bool) -> tuple[Tensor, Tensor, Tensor]:
         """What is seen of the rows together, reversed and put in order again, and of the first by itself."""

@@ -28,6 +28,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from auditkit.errors import InputError
+
 Points = tuple[Tensor, ...]
 """float tensors [n, ...], one per place where rows enter the network"""
 Position = tuple[int, int]
@@ -50,8 +52,8 @@ class Answering(Protocol):
     def layer(self, name: str) -> nn.Module: ...
 
 
-class SpaceError(ValueError):
-    """The model's inputs have no attribution space; the message says why."""
+class SpaceError(InputError):
+    """The model's answers cannot be divided among its inputs; the message says why."""
 
 
 @dataclass(frozen=True)

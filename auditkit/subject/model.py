@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -274,7 +274,8 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
     flags = {parameter: parameter.requires_grad for parameter in module.parameters()}
     random = torch.random.get_rng_state()
     try:
-        module.eval()
+        with suppress(NotImplementedError):  # an exported program is what it was when it was exported
+            module.eval()
         for parameter in flags:
             parameter.requires_grad_(False)
         yield module

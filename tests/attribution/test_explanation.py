@@ -245,3 +245,50 @@ def test_the_figure_of_a_row_shows_its_values():
     assert np.asarray(picture.z).shape == (5, 7, 3)
     (series,) = explain(lambda rows: rows.sum(dim=(1, 2)), torch.randn(2, 6, 4)).figure().data
     assert np.asarray(series.z).shape == (4, 6)
+
+
+def test_a_model_that_answers_by_chance_is_refused():
+    class Dropping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(nn.functional.dropout(x, 0.5))  # left on in eval mode too
+
+    x = torch.randn(5, 6)
+    for rows in (x, x[:1]):
+        for method in ("integrated_gradients", "occlusion"):
+            with pytest.raises(InputError, match="from one call to the next"):
+                explain(Dropping(), rows, method=method)
+    training = network().train()
+    with pytest.raises(InputError, match="from one call to the next"):
+        explain(lambda rows: nn.functional.dropout(training(rows), 0.5), x, method="occlusion", target=0)
+
+
+def test_an_exported_program_is_explained_as_its_module():
+    net, x = network().eval(), torch.randn(5, 6)
+    program = torch.export.export(net, (x,), dynamic_shapes=({0: torch.export.Dim("n", min=1)},)).module()
+    torch.testing.assert_close(explain(program, x).values, explain(net, x).values)
+
+
+def test_what_a_row_is_compared_with_is_told():
+    net, x = network(), torch.randn(5, 6)
+    assert explain(net, x, method="expected_gradients", reference=x).baseline == "the average score of 5 reference rows"
+    assert explain(net, x, method="integrated_gradients", reference=x).baseline == "zero everywhere"
+    plain = nn.Sequential(nn.Linear(6, 4, bias=False), nn.ReLU(), nn.Linear(4, 3, bias=False))
+    assert "the score itself" in explain(plain, x, method="lrp", reference=x).baseline
+
+
+def test_grad_cam_reads_the_layer_that_is_named():
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        *(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU()),
+        *(nn.Flatten(), nn.Linear(64, 3)),
+    )
+    x = torch.randn(3, 1, 8, 8)
+    last, first = (explain(net, x, method="grad_cam", layer=layer).values for layer in ("3", "0"))
+    torch.testing.assert_close(last, explain(net, x, method="grad_cam").values)
+    assert not torch.allclose(last, first)
+    with pytest.raises(InputError, match="gives no maps"):
+        explain(net, x, method="grad_cam", layer="6")

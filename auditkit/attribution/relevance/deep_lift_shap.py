@@ -57,4 +57,5 @@ METHOD = Method(
     run=lambda engine, rows, _told: deep_lift_shap(engine, rows),
     valid_for=deep_lift_allows,
     in_audits=False,
+    against="reference rows",
 )

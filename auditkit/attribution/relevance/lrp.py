@@ -122,4 +122,5 @@ METHOD = Method(
     run=lambda engine, rows, _told: lrp(engine, rows),
     valid_for=lrp_allows,
     in_audits=False,
+    against="nothing",
 )

@@ -48,4 +48,5 @@ METHOD = Method(
     valid_for=space_allows,
     slopes=False,
     in_audits=False,
+    against="reference rows",
 )
