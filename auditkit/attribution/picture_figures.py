@@ -21,8 +21,8 @@ from auditkit.evidence.section import matching
 
 MAPS = 4
 """methods drawn beside a picture"""
-WASHED = [[0.0, "#FFFFFF"], [1.0, "#A3ABB5"]]
-"""greys light enough for colour on them to be read"""
+WASHED = [[0.0, "#BFC5CC"], [1.0, "#FFFFFF"]]
+"""greys light enough for colour on them to be read; 0 is the darkest, as in the picture"""
 OPAQUE = 0.92
 
 

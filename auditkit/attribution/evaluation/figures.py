@@ -170,7 +170,7 @@ def _tinted(colour: str) -> str:
 
 def _headed(does: str, measured: str) -> str:
     """A column's head: what passes does, and what is measured, in lines that leave room beside each other."""
-    return f"<b>{_wrapped(does, 12)}</b><br>{_wrapped(measured, 12)}"
+    return f"{_wrapped(does + ':', 12)}<br>{_wrapped(measured, 12)}"
 
 
 def _wrapped(text: str, width: int = 70) -> str:
