@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from auditkit.errors import InputError, nearest
 from auditkit.evidence.metrics import Caveat
+from auditkit.subject.activation_bytes import activation_bytes
 from auditkit.subject.data import Schema, Split, Task
 from auditkit.subject.preprocessing import AnyPreprocessing
 from auditkit.subject.probabilities import Gives, as_logits
@@ -245,21 +246,10 @@ class Model:
         """
         if self.batch_rows is not None:
             return self.batch_rows
-        volume = 0
-
-        def count(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            nonlocal volume
-            volume += sum(part.numel() * part.element_size() for part in _tensors(output))
-
-        hooks = [self.layer(name).register_forward_hook(count) for name in self.layers()]
-        try:
-            with self.evaluating(), torch.inference_mode():
-                inputs = self.encode(split, np.arange(1))
-                volume += sum(part.numel() * part.element_size() for part in inputs)
-                self.logits(inputs)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        with self.evaluating():
+            inputs = self.encode(split, np.arange(1))
+            volume = activation_bytes(self.module, lambda: self.logits(inputs))
+        volume += sum(part.numel() * part.element_size() for part in inputs)
         budget = 256 * 2**20
         if self.device.type == "cuda":
             budget = int(0.5 * torch.cuda.mem_get_info(self.device)[0])
@@ -302,13 +292,3 @@ def pick_device(wanted: str) -> torch.device:
             f"device {wanted!r} was asked for, but this machine has {known} CUDA device(s), counted from 0"
         )
     return device
-
-
-def _tensors(output: Any) -> Iterator[Tensor]:
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, (tuple, list)):
-        for part in output:
-            yield from _tensors(part)
-    elif isinstance(output, dict):
-        yield from _tensors(list(output.values()))
