@@ -204,7 +204,7 @@ class AttributionSpec(Strict):
     split: str = "test"
     evaluate: bool = Field(True, description="whether to judge, on up to 32 of these rows, if methods are believable")
     tolerance: float = Field(0.01, gt=0, description="relative completeness gap at which Integrated Gradients stops")
-    maximum_steps: int = Field(1024, ge=8)
+    maximum_steps: int = Field(4096, ge=8)
     confidence: float = Field(0.95, gt=0.5, lt=1)
 
 

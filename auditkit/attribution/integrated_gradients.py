@@ -35,7 +35,7 @@ HELD = 2**22
 
 
 def integrated_gradients(
-    engine: Scorer, explicands: Explicands, tolerance: float = 0.01, maximum_steps: int = 1024
+    engine: Scorer, explicands: Explicands, tolerance: float = 0.01, maximum_steps: int = 4096
 ) -> PartAttribution:
     """Attributions of every row, each with as many steps as it takes to meet `tolerance` (relative gap)."""
     path = _Path(engine, explicands, tolerance, maximum_steps)

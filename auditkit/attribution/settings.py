@@ -22,7 +22,7 @@ class Settings:
     """
 
     tolerance: float = 0.01
-    maximum_steps: int = 1024
+    maximum_steps: int = 4096
     samples: int | None = None
     noise: float = 0.15
     layer: str | None = None
