@@ -150,7 +150,7 @@ class _Path:
 
     def _integrate(self, todo: _Stretches, steps: int) -> tuple[Tensor, Tensor | None]:
         """float64 attributions of each stretch by a rule of `steps` nodes, [k, parts], and maps if any."""
-        nodes, weights = (torch.from_numpy(part).to(todo.row.device) for part in _rule(steps))
+        nodes, weights = (torch.from_numpy(part).to(todo.row.device) for part in rule(steps))
         width = todo.stop - todo.start
 
         def build(index: Tensor) -> Rows:
@@ -178,7 +178,7 @@ class _Path:
 
 
 @cache
-def _rule(steps: int) -> tuple[np.ndarray, np.ndarray]:
+def rule(steps: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of a Gauss-Legendre rule on [0, 1]."""
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     return (nodes + 1) / 2, weights / 2
