@@ -143,6 +143,10 @@ def test_the_dashboard_shows_numbers(audited, page, wanted, monkeypatch):
     shown = AppTest.from_file(app, default_timeout=30).run()
     if page != "overview":
         shown.switch_page(f"screens/{page}.py").run()
+    if page == "explanations":
+        assert not shown.exception
+        shown.session_state["attribution-chapters"] = "One answer at a time"
+        shown.run()
     assert not shown.exception
     assert not [box.value for box in shown.error]
     said = [block.value for block in (*shown.markdown, *shown.subheader)] + [card.label for card in shown.metric]
