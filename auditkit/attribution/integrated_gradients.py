@@ -162,9 +162,9 @@ class _Path:
         for index, _, slopes in self.engine.gradients(Plan(len(todo.row) * steps, build)):
             weight = weights[index % steps]
             for whole, slope in zip(total, slopes, strict=True):
-                whole.index_add_(0, index // steps, slope.double() * _wide(weight, slope))
+                whole.index_add_(0, index // steps, slope.double() * wide(weight, slope))
         shares = tuple(
-            (x.double() - b.double()) * slope * _wide(width, slope)
+            (x.double() - b.double()) * slope * wide(width, slope)
             for x, b, slope in zip(given, starts, total, strict=True)
         )
         return self.explicands.partition.sums(shares), self.explicands.maps(shares)
@@ -173,7 +173,7 @@ class _Path:
         """The points of rows at places along their paths."""
         given, starts = self.explicands.given.take(row), self.explicands.baseline.take(row)
         pairs = zip(given.points, starts, strict=True)
-        points = tuple(torch.lerp(b, x, _wide(along, x).to(x.dtype)) for x, b in pairs)
+        points = tuple(torch.lerp(b, x, wide(along, x).to(x.dtype)) for x, b in pairs)
         return Rows(points, given.contrast, given.held)
 
 
@@ -184,7 +184,7 @@ def rule(steps: int) -> tuple[np.ndarray, np.ndarray]:
     return (nodes + 1) / 2, weights / 2
 
 
-def _wide(values: Tensor, like: Tensor) -> Tensor:
+def wide(values: Tensor, like: Tensor) -> Tensor:
     """[n] as [n, 1, ...] beside [n, ...]."""
     return values.reshape(-1, *[1] * (like.ndim - 1))
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from auditkit.attribution.explicands import Explicands, PartAttribution
-from auditkit.attribution.integrated_gradients import rule
+from auditkit.attribution.integrated_gradients import rule, wide
 from auditkit.attribution.method import Method, gradient_allows
 from auditkit.attribution.rounds import Noise, Rounds, gradient_rounds, spread
 from auditkit.engine.rows import Rows, Scorer
@@ -46,14 +46,14 @@ def noise_tunnel(
 
     def build(example: Tensor, draw: Tensor) -> Rows:
         along = nodes[draw % NODES]
-        points = (torch.lerp(b, copy, _wide(along, copy)) for b, copy in ends(example, draw))
+        points = (torch.lerp(b, copy, wide(along, copy).to(copy.dtype)) for b, copy in ends(example, draw))
         rows = given.take(example)
         return Rows(tuple(points), rows.contrast, rows.held)
 
     def value(example: Tensor, draw: Tensor, slopes: Points) -> Points:
         share = NODES * weights[draw % NODES]
-        pairs = zip(ends(example, draw), slopes, strict=True)
-        return tuple((copy - b) * slope * _wide(share, slope) for (b, copy), slope in pairs)
+        paths = zip(ends(example, draw), slopes, strict=True)
+        return tuple((copy - b) * slope * wide(share, slope).to(slope.dtype) for (b, copy), slope in paths)
 
     def add(means: Points) -> None:
         for rounds, part in zip(found, means, strict=True):
@@ -69,11 +69,6 @@ def noise_tunnel(
         explicands.maps(values),
         errors=errors,
     )
-
-
-def _wide(values: Tensor, like: Tensor) -> Tensor:
-    """[n] as [n, 1, ...] beside [n, ...], in its number type."""
-    return values.reshape(-1, *[1] * (like.ndim - 1)).to(like.dtype)
 
 
 METHOD = Method(

@@ -26,6 +26,7 @@ from torch.overrides import TorchFunctionMode
 
 from auditkit.engine.rows import COUPLED
 from auditkit.engine.space import Answering, InputSpace, Points
+from auditkit.subject.activation_bytes import tensors_in
 from auditkit.subject.model import evaluating
 
 
@@ -217,14 +218,14 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(
         self, function: Callable, types: Any, arguments: tuple = (), named: dict[str, Any] | None = None
     ) -> Any:
-        operands = sum(part.requires_grad for part in _tensors((arguments, named or {})))
+        operands = sum(part.requires_grad for part in tensors_in((arguments, named or {})))
         found = function(*arguments, **(named or {}))
         place, known = self.inside[-1] if self.inside else ("", False)
-        made = list(_tensors(found))
+        made = list(tensors_in(found))
         if known or not operands or not made:
             return found
         name = _plain_name(function)
-        if name in DIVIDING and any(part.requires_grad for part in _tensors(arguments[1:])):
+        if name in DIVIDING and any(part.requires_grad for part in tensors_in(arguments[1:])):
             operands = max(operands, 2)  # by what depends on the inputs: not linear
         decides = not any(part.requires_grad for part in made)
         if not (decides and (any(part in name for part in SILENT) or name in SILENT)):
@@ -238,7 +239,7 @@ class _Watch(TorchFunctionMode):
     def left(self, name: str, module: nn.Module, output: Any) -> None:
         """A module has answered, or failed."""
         self.inside.pop()
-        if _is_layer(module) and any(part.requires_grad for part in _tensors(output)):
+        if _is_layer(module) and any(part.requires_grad for part in tensors_in(output)):
             kind, calls = self.layers.get(name, (_kind(module), 0))
             self.layers[name] = kind, calls + 1
 
@@ -282,13 +283,3 @@ def _plain_name(function: Callable) -> str:
         return getattr(getattr(function, "__self__", None), "__name__", name)
     bare = name.split(".")[0].strip("_")
     return {"rdiv": "reciprocal", "rtruediv": "reciprocal"}.get(bare, bare)
-
-
-def _tensors(found: Any) -> Iterator[Tensor]:
-    if isinstance(found, Tensor):
-        yield found
-    elif isinstance(found, (tuple, list)):
-        for part in found:
-            yield from _tensors(part)
-    elif isinstance(found, dict):
-        yield from _tensors(tuple(found.values()))

@@ -20,7 +20,7 @@ def activation_bytes(module: nn.Module, run: Callable[[], object]) -> int:
 
     def measure(_module: nn.Module, _inputs: Any, output: Any) -> None:
         nonlocal volume
-        volume += sum(part.numel() * part.element_size() for part in _tensors(output))
+        volume += sum(part.numel() * part.element_size() for part in tensors_in(output))
 
     leaves = [part for part in module.modules() if not any(part.children())]
     hooks = [part.register_forward_hook(measure) for part in leaves]
@@ -33,11 +33,12 @@ def activation_bytes(module: nn.Module, run: Callable[[], object]) -> int:
     return volume
 
 
-def _tensors(output: Any) -> Iterator[Tensor]:
+def tensors_in(output: Any) -> Iterator[Tensor]:
+    """All tensors that a module gives, however they are nested."""
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, (tuple, list)):
         for part in output:
-            yield from _tensors(part)
+            yield from tensors_in(part)
     elif isinstance(output, Mapping):
-        yield from _tensors(list(output.values()))
+        yield from tensors_in(list(output.values()))
